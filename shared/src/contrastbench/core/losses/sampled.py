@@ -1,0 +1,91 @@
+"""Choosing positives and negatives for each anchor out of several tables of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from contrastbench.core.draws import generator
+from contrastbench.core.samplers import PairSampler
+
+# Similarities held at once: 128 MB of float32. The samplers need a few times that for a moment.
+_CHUNK_ELEMENTS = 1 << 25
+
+
+class KeyTable(NamedTuple):
+    """Keys ``[M, D]`` with their classes ``[M]`` (int64), negative for a slot that holds nothing."""
+
+    keys: Tensor
+    labels: Tensor
+
+
+class Selection(NamedTuple):
+    """What each anchor is contrasted with: positives ``[A, P]`` and negatives ``[A, K]`` (int64).
+
+    Indices count through the tables from the first to the last; -1 is none.
+    """
+
+    positives: Tensor
+    negatives: Tensor
+
+
+@torch.no_grad()
+def select_pairs(
+    anchors: Tensor,
+    labels: Tensor,
+    tables: Sequence[KeyTable],
+    sampler: PairSampler,
+    positives: int,
+    negatives: int,
+    key: tuple[int, ...],
+    *,
+    eligible: Tensor | None = None,
+) -> Selection:
+    """Let a sampler choose positives and negatives for every anchor, class by class in bounded memory.
+
+    Args:
+        anchors: ``[A, D]`` (float).
+        labels: ``[A]`` (int64).
+        tables: the keys there are.
+        sampler: what chooses; hard means near for a negative and far for a positive.
+        positives: P, positives for each anchor at most.
+        negatives: K, negatives for each anchor at most.
+        key: numbers that seed the choice, (seed, step) say. With the same key, the choice for an anchor
+            depends on the keys and on that anchor alone.
+        eligible: ``[A, M_0]`` (bool), which keys of the first table an anchor may meet; None for all.
+
+    Returns:
+        The selection, on the anchors' device.
+    """
+    keys = [table.keys.detach().to(anchors.dtype) for table in tables]
+    key_labels = torch.cat([table.labels for table in tables])
+    rows = max(1, _CHUNK_ELEMENTS // max(len(key_labels), 1))
+    chosen = Selection(
+        torch.full((len(anchors), positives), -1, device=anchors.device),
+        torch.full((len(anchors), negatives), -1, device=anchors.device),
+    )
+    for c in labels.unique().tolist():
+        own = torch.nonzero(key_labels == c).squeeze(1)
+        other = (key_labels >= 0) & (key_labels != c)
+        for part in torch.nonzero(labels == c).squeeze(1).split(rows):
+            similarity = torch.cat([anchors[part] @ k.T for k in keys], 1)
+            barred = ~other.expand_as(similarity)
+            if eligible is not None:
+                similarity_to_self = slice(0, eligible.shape[1])
+                barred = barred.clone()
+                barred[:, similarity_to_self] |= ~eligible[part]
+            far = -similarity[:, own]
+            if eligible is not None:
+                in_first = own < eligible.shape[1]
+                far[:, in_first] = far[:, in_first].masked_fill(~eligible[part][:, own[in_first]], -torch.inf)
+            picked = sampler(far, positives, generator(*key, c, 0))
+            chosen.positives[part, : picked.shape[1]] = torch.where(
+                picked < 0, -1, own[picked.clamp_min(0)] if len(own) else picked
+            )
+            near = similarity.masked_fill_(barred, -torch.inf)
+            picked = sampler(near, negatives, generator(*key, c, 1))
+            chosen.negatives[part, : picked.shape[1]] = picked
+    return chosen
