@@ -19,7 +19,7 @@ from contrastbench.core.draws import image_draws
 from contrastbench.core.errors import InputError, unknown_name
 from contrastbench.core.losses import KeyTable, mean_over_anchors, select_pairs, supervised_infonce
 from contrastbench.core.objectives import SemanticObjective
-from contrastbench.core.ops import sampled_infonce
+from contrastbench.core.ops.sampled_infonce import sampled_infonce
 from contrastbench.core.samplers import (
     HardestPairs,
     PairSampler,
@@ -202,10 +202,14 @@ class PixelContrast(SemanticObjective):
         )
 
     def _anchors(self, pixels: _Pixels, draws: Tensor) -> Tensor:
-        """Return this rank's share of the global batch's anchors, as indices of its own pixels."""
+        """Return this rank's share of the global batch's anchors, as indices of its own pixels.
+
+        They are in the order of the pixels: then the anchors of all ranks, one rank after the other, are in the
+        order of the joint batch, and sampling among them does not depend on how it was split.
+        """
         sampler = self.anchor_sampler
         if isinstance(sampler, PerImageAnchors):
-            return sampler(pixels.classes, pixels.wrong, draws, pixels.images)
+            return sampler(pixels.classes, pixels.wrong, draws, pixels.images).sort().values
         # The global choice is among each rank's first per_class pixels, mistaken and any.
         any_first = first_per_group(pixels.classes, draws, sampler.per_class)
         wrong_first = first_per_group(torch.where(pixels.wrong, pixels.classes, -1), draws, sampler.per_class)
@@ -215,7 +219,7 @@ class PixelContrast(SemanticObjective):
         classes, wrong, order = (gather_rows(x[candidates]) for x in (pixels.classes, pixels.wrong, draws))
         chosen = sampler(classes, wrong, order)
         mine = chosen[(chosen >= start) & (chosen < start + len(candidates))] - start
-        return candidates[mine]
+        return candidates[mine].sort().values
 
     def _loss(self, anchors: Tensor, classes: Tensor, images: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return the loss of each of this rank's anchors, and which of them have a positive."""

@@ -21,5 +21,5 @@ def mean_over_anchors(loss: Tensor, counted: Tensor) -> Tensor:
     Returns:
         A scalar; 0, connected to the graph, where no anchor counts anywhere.
     """
-    total = all_sum(counted.sum()).clamp_min(1)
+    total = all_sum(counted.sum()).clamp_min(1).to(loss.dtype)
     return (loss * counted).sum() * (world_size() / total)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from contrastbench.core.ops import negative_logsumexp, positive_terms
+from contrastbench.core.ops.class_infonce import negative_logsumexp, positive_terms
 
 
 def supervised_infonce(

@@ -9,10 +9,10 @@ from contrastbench.core.samplers.first_per_group import first_per_group
 
 
 class SegmentationAwareAnchors:
-    """Draw half of a class's anchors among its mistaken pixels and the rest at random among all others.
+    """Draw half of a class's anchors at random, and half among its mistaken pixels.
 
     Wang et al., ICCV 2021, section 3.2: "half of the anchors are randomly sampled and half are the hard
-    ones". Where fewer pixels are mistaken than half, the random part fills up.
+    ones". Where fewer pixels are mistaken than half, more are drawn at random.
 
     Args:
         per_class: anchors per class and global batch (50 in section 3.3).
@@ -21,7 +21,7 @@ class SegmentationAwareAnchors:
 
     def __init__(self, per_class: int = 50, hard_fraction: float = 0.5) -> None:
         self.per_class = per_class
-        self.hard = int(per_class * hard_fraction)
+        self.random = per_class - int(per_class * hard_fraction)
 
     def __call__(self, classes: Tensor, wrong: Tensor, draws: Tensor) -> Tensor:
         """Return the chosen pixels' indices, sorted by class.
@@ -33,9 +33,11 @@ class SegmentationAwareAnchors:
         """
         if not (classes >= 0).any():
             return torch.empty(0, dtype=torch.int64, device=classes.device)
-        hard = first_per_group(torch.where(wrong, classes, -1), draws, self.hard)
-        rest = classes.clone()
-        rest[hard] = -1
-        missing = self.per_class - torch.bincount(classes[hard], minlength=int(classes.max()) + 1)
-        chosen = torch.cat([hard, first_per_group(rest, draws, missing)])
+        # One draw a pixel serves all three turns: among those left, who was drawn before tells nothing.
+        chosen = first_per_group(classes, draws, self.random)
+        for pool in (wrong, torch.ones_like(wrong)):
+            left = torch.where(pool, classes, -1)
+            left[chosen] = -1
+            missing = self.per_class - torch.bincount(classes[chosen], minlength=int(classes.max()) + 1)
+            chosen = torch.cat([chosen, first_per_group(left, draws, missing)])
         return chosen[torch.argsort(classes[chosen], stable=True)]

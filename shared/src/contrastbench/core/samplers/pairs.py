@@ -26,7 +26,7 @@ class PairSampler(ABC):
             generator: a CPU generator.
 
         Returns:
-            ``[A, min(k, M)]`` (int64), distinct columns, -1 where there are fewer than ``k``.
+            ``[A, at most k]`` (int64), distinct columns; -1 where an anchor has fewer than the others.
         """
 
 

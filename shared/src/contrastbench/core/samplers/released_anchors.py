@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from contrastbench.core.distributed import all_sum
 from contrastbench.core.samplers.first_per_group import first_per_group
 
 
@@ -16,7 +17,8 @@ class PerImageAnchors:
     other where it is short (tfzhou/ContrastiveSeg, as described in the package's known differences).
 
     Args:
-        max_samples: anchors in the batch at most.
+        max_samples: anchors in the global batch at most (in the released code: in a rank's part of it, so that
+            the number of ranks changed the loss).
         max_views: anchors of one image and class at most.
     """
 
@@ -33,21 +35,19 @@ class PerImageAnchors:
             draws: ``[n]`` (float), uniform draws.
             images: ``[n]`` (int64), the image of each pixel.
         """
-        empty = torch.empty(0, dtype=torch.int64, device=classes.device)
-        if not (classes >= 0).any():
-            return empty
-        num_classes = int(classes.max()) + 1
+        num_classes = int(classes.max()) + 1 if len(classes) else 0
         pairs = torch.where(classes >= 0, images * num_classes + classes, -1)
         size = torch.bincount(pairs[pairs >= 0])
         large = size > self.max_views
+        # An image lies on one rank whole, so the ranks' pairs are distinct and add up.
+        all_pairs = int(all_sum(large.sum()))
         if not large.any():
-            return empty
-        views = min(self.max_samples // int(large.sum()), self.max_views)
+            return torch.empty(0, dtype=torch.int64, device=classes.device)
+        views = min(self.max_samples // all_pairs, self.max_views)
         pairs = torch.where((pairs >= 0) & large[pairs.clamp_min(0)], pairs, -1)
         mistaken = torch.bincount(pairs[(pairs >= 0) & wrong], minlength=len(size))
-        half = views // 2
-        # hard: half, or what is there, or more where the correct ones are short
-        hard_count = torch.minimum(mistaken, torch.maximum(views - (size - mistaken), torch.tensor(half)))
+        # half of them, fewer where fewer are mistaken, more where the correct ones are short
+        hard_count = torch.minimum(mistaken, (views - (size - mistaken)).clamp_min(views // 2))
         hard = first_per_group(torch.where(wrong, pairs, -1), draws, hard_count)
         easy = first_per_group(torch.where(wrong, -1, pairs), draws, views - hard_count)
         chosen = torch.cat([hard, easy])

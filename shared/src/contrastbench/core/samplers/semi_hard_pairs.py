@@ -30,7 +30,7 @@ class SemiHardPairs(PairSampler):
         size = torch.ceil(eligible.double() * self.fraction - 1e-9).long()
         widest = int(size.max()) if len(size) else 0
         if widest == 0:
-            return torch.full((len(hardness), min(k, hardness.shape[1])), -1, device=hardness.device)
+            return torch.full((len(hardness), 0), -1, device=hardness.device)
         # Which tenth is the same for all anchors of a class but in odd cases; only those need it sorted.
         uneven = bool((size != widest).any())
         hardest = hardness.topk(widest, dim=1, sorted=uneven)

@@ -1,0 +1,1 @@
+"""Hydra configuration of pixel contrast: the objective, its scale for each profile, its two fidelities."""

@@ -1,0 +1,15 @@
+"""Fixtures of the core's tests."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Keep tests from competing for cores when they run side by side."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(20210926)
