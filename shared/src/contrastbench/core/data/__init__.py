@@ -1,0 +1,1 @@
+"""Data: the embedded scenes, the real datasets as sources, and their verification."""

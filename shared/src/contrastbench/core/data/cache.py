@@ -1,0 +1,48 @@
+"""Where things that can be made again are kept."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from contrastbench.core.errors import InputError
+
+VARIABLE = "CONTRASTBENCH_CACHE"
+
+
+def cache_dir() -> Path:
+    """Return the cache folder, made if need be.
+
+    It is the folder named by the environment variable ``CONTRASTBENCH_CACHE``, else the user's cache folder
+    of this platform.
+
+    Raises:
+        InputError: the folder cannot be made or written.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        folder = Path(named).expanduser()
+    else:
+        import platformdirs
+
+        folder = Path(platformdirs.user_cache_dir("contrastbench"))
+    require_writable(folder)
+    return folder
+
+
+def require_writable(folder: Path) -> None:
+    """Make ``folder`` if need be and check that files can be made in it.
+
+    Raises:
+        InputError: it cannot be made, is not a folder, or refuses new files.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"cannot write to the folder '{folder}' ({error.strerror or error}); "
+            f"free it, or set {VARIABLE} to a folder that can be written"
+        ) from error
