@@ -1,0 +1,206 @@
+"""The command ``reproduce``: list, show, plan, run, report, env."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from contrastbench.core.errors import InputError
+from contrastbench.reproductions import render
+from contrastbench.reproductions.carry_out import Carried, carry_out
+from contrastbench.reproductions.compose import hydra_session
+from contrastbench.reproductions.forecast import forecast
+from contrastbench.reproductions.ledger import Record, read_records
+from contrastbench.reproductions.locate import published_dir
+from contrastbench.reproductions.overview import Origin, describe, list_tables, origins
+from contrastbench.reproductions.plan import Plan, make_plan
+from contrastbench.reproductions.provenance import environment
+from contrastbench.reproductions.report import as_data, make_report, make_reports
+from contrastbench.reproductions.tables import Table, all_tables, find_table
+
+DEFAULT_TABLE = "pixel-contrast/table-1"
+
+EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    0: done; 1: a run failed; 2: bad input, said in one message; 130: interrupted.
+    """
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_INPUT
+    except KeyboardInterrupt:
+        print(
+            "\ninterrupted. What is finished is recorded; the same command goes on from here.",
+            file=sys.stderr,
+        )
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # whoever read the output has gone; nothing more may be written, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="reproduce", description="Tables of papers on contrastive segmentation, reported beside reproduced."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        sub.add_argument("--format", choices=("text", "json"), default="text", help="how to print")
+        if name != "env":
+            sub.add_argument("--papers", type=Path, metavar="DIR", help="folder of tables of your own")
+        return sub
+
+    listing = add("list", _list, "List all tables: rows, which can be run, claims, records.")
+    show = add("show", _show, "Show a table: its numbers, and what was reproduced of them.")
+    plan = add("plan", _plan, "Say what a run would do, without doing it.")
+    run = add("run", _run, "Train what is missing of a table, and print it with a verdict on each claim.")
+    report = add("report", _report, "Print tables from records; trains nothing.")
+    add("env", _env, "Describe this installation and machine, for a bug report.")
+
+    show.add_argument("table", metavar="PAPER/TABLE")
+    report.add_argument("table", metavar="PAPER/TABLE", nargs="?", help="all tables with records if left out")
+    report.add_argument("--markdown", action="store_true", help="print Markdown")
+    for sub in (listing, show, report):
+        sub.add_argument("--records", type=Path, metavar="DIR", help="folder of records")
+    for sub in (plan, run):
+        sub.add_argument(
+            "words",
+            nargs="*",
+            metavar="[PAPER/TABLE] [KEY=VALUE ...]",
+            help=f"the table ({DEFAULT_TABLE} if left out), then Hydra overrides: seeds=3, rows=[a,b], "
+            "profile=smoke, data=camvid data.root=FOLDER, hydra/launcher=basic, or any configuration key",
+        )
+    return parser
+
+
+def _list(options: argparse.Namespace) -> int:
+    tables = list_tables(all_tables(options.papers), origins(options.records))
+    if options.format == "json":
+        _print_json(tables)
+    else:
+        _console().print(render.listing(tables))
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    table = find_table(options.table, options.papers)
+    found = origins(options.records)
+    if options.format == "json":
+        _print_json(describe(table, found))
+        return 0
+    reports = [report for origin in found for report in _reports(table, origin)]
+    _console().print(render.paper_table(table))
+    for report in reports:
+        _console().print(render.terminal(report))
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    with hydra_session():
+        plan = _planned(options)
+        expected = forecast(plan, origins(None))
+    if options.format == "json":
+        _print_json(expected)
+    else:
+        _console().print(render.forecast(expected))
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    # the stream as it is now: while a job runs in this process, sys.stderr is its log
+    progress = Console(file=sys.stderr, stderr=True)
+    with hydra_session():
+        with progress.status("reading the data, and what is on record"):
+            plan = _planned(options)
+        carried = carry_out(plan, progress)
+    report = make_report(plan.table, plan.study, carried.records)
+    if options.format == "json":
+        failures = [
+            {"row": f.run.row if f.run else None, "seed": f.run.seed if f.run else None, "message": f.message}
+            for f in carried.failures
+        ]
+        _print_json({**as_data(report), "failures": failures})
+    elif carried.records:
+        _console().print(render.terminal(report))
+    return _exit_code(plan, carried, progress)
+
+
+def _exit_code(plan: Plan, carried: Carried, console: Console) -> int:
+    for failure in carried.failures:
+        where = "" if failure.run is None else f"{failure.run.row}, seed {failure.run.seed}: "
+        folder = "" if failure.run is None else f" (see {plan.runs_dir / 'work' / failure.run.id})"
+        console.print(f"error: {where}{failure.message}{folder}", markup=False, highlight=False, soft_wrap=True)
+    if not carried.failures:
+        return 0
+    return EXIT_INPUT if all(f.is_input_error for f in carried.failures) else EXIT_FAILED
+
+
+def _report(options: argparse.Namespace) -> int:
+    folder = options.records or published_dir()
+    if options.records is not None and not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of records")
+    tables = [find_table(options.table, options.papers)] if options.table else all_tables(options.papers)
+    reports = [report for table in tables for report in _reports(table, Origin("records", folder))]
+    if options.format == "json":
+        _print_json([as_data(report) for report in reports])
+    elif options.markdown:
+        print("\n".join(render.markdown(report) for report in reports), end="")
+    elif reports:
+        for report in reports:
+            _console().print(render.terminal(report))
+    else:
+        print(f"no records of {options.table or 'any table'} in {folder}", file=sys.stderr)
+    return 0
+
+
+def _env(options: argparse.Namespace) -> int:
+    found = environment()
+    if options.format == "json":
+        _print_json(found)
+    else:
+        _console().print(render.pairs(found))
+    return 0
+
+
+def _console() -> Console:
+    """Return the console for results; where no terminal tells its width, one that tables fit in."""
+    told = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if told else 160)
+
+
+def _planned(options: argparse.Namespace) -> Plan:
+    words: list[str] = options.words
+    named = words[:1] if words and "=" not in words[0] and not words[0].startswith(("~", "+")) else []
+    table = find_table(named[0] if named else DEFAULT_TABLE, options.papers)
+    return make_plan(table, words[len(named) :])
+
+
+def _reports(table: Table, origin: Origin) -> list[Any]:
+    records: list[Record] = read_records(origin.folder, table.paper, table.id)
+    return make_reports(table, records)
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

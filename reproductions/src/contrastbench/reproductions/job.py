@@ -1,0 +1,216 @@
+"""One job: run one experiment under its lock, in whatever process a launcher chose, and record it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from contrastbench.core.errors import InputError
+from contrastbench.reproductions.experiment import build
+from contrastbench.reproductions.ledger import SCHEMA, Ledger, Record, write_atomically
+from contrastbench.reproductions.plan import Run, without_irrelevant
+from contrastbench.reproductions.provenance import machine, revision, versions
+
+State = Literal["running", "finished", "busy", "failed"]
+
+_REPORT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended. ``busy``: somebody else is at the same run. ``message`` says what failed."""
+
+    state: State
+    message: str | None = None
+    is_input_error: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a launcher calls, once for each run, possibly in another process or on another machine.
+
+    The runs travel with it, so that what was planned and named is what runs.
+
+    Args:
+        runs: the runs, in the order in which they are launched.
+        records: folder of records.
+        runs_dir: folder of runs.
+        keep_weights: whether to keep what a finished run leaves in its folder.
+        wait: whether to wait for a run that somebody else is at.
+    """
+
+    runs: tuple[Run, ...]
+    records: Path
+    runs_dir: Path
+    keep_weights: bool
+    wait: bool
+
+    def __call__(self, _: DictConfig) -> Outcome:
+        """Run the run whose turn it is by Hydra's job number."""
+        run = self.runs[HydraConfig.get().job.num]
+        ledger = Ledger(self.records, self.runs_dir)
+        return perform(run, ledger, keep_weights=self.keep_weights, wait=self.wait)
+
+
+def perform(run: Run, ledger: Ledger, *, keep_weights: bool = False, wait: bool = False) -> Outcome:
+    """Run one experiment and record it, unless it is finished already or somebody else is at it."""
+    with ledger.lock(run, wait=wait) as held:
+        if not held:
+            return Outcome("busy")
+        progress = Progress(ledger.work_dir(run) / "progress.json")
+        if ledger.adopt(run) is not None:
+            progress.end("finished")
+            return Outcome("finished")
+        progress.begin()
+        try:
+            with _captured(ledger.work_dir(run) / "log.txt"):
+                record = _measure(run, ledger.work_dir(run) / "state", progress)
+            ledger.write(record)
+        except InputError as error:
+            progress.end("failed")
+            return Outcome("failed", str(error), is_input_error=True)
+        except Exception as error:
+            progress.end("failed")
+            (ledger.work_dir(run) / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            return Outcome("failed", f"{type(error).__name__}: {error}")
+        if not keep_weights:
+            shutil.rmtree(ledger.work_dir(run) / "state", ignore_errors=True)
+        progress.end("finished")
+        return Outcome("finished")
+
+
+def _measure(run: Run, state: Path, progress: Progress) -> Record:
+    started = datetime.now(UTC)
+    state.mkdir(parents=True, exist_ok=True)
+    metrics = build(run.experiment).run(state, progress)
+    for name in run.metrics:
+        # a table may report more than is measured here (seconds on the authors' machine)
+        value = metrics.get(name)
+        if value is not None and not math.isfinite(value):
+            raise ArithmeticError(f"{name} is {value}")
+    if not any(name in metrics for name in run.metrics):
+        raise LookupError(f"the experiment measured none of {', '.join(run.metrics)}")
+    device = str(metrics.get("device") or run.experiment.get("device", "cpu"))
+    return Record(
+        schema=SCHEMA,
+        paper=run.paper,
+        table=run.table,
+        row=run.row,
+        seed=run.seed,
+        profile=run.study.profile,
+        data=run.study.data,
+        fidelity=run.study.fidelity,
+        overrides=run.study.overrides,
+        run_id=run.id,
+        config=without_irrelevant(run.experiment),
+        fingerprint=run.fingerprint,
+        source=run.source,
+        git=revision(),
+        versions=versions(),
+        machine=machine(device, run.experiment.get("threads")),
+        started=started.isoformat(timespec="seconds"),
+        wall_seconds=round(progress.seconds(), 3),
+        peak_memory_bytes=metrics.pop("peak_memory_bytes", None) or _peak_memory(),
+        metrics=metrics,
+    )
+
+
+class Progress:
+    """How far a job is, kept in a small file so that the process that launched it can tell.
+
+    It also counts the time spent on a run, over all the times it was interrupted.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = 0.0
+        self._start = self._written = time.monotonic()
+        self._step, self._total = 0, 0
+
+    def begin(self) -> None:
+        """Say that the job is running, and take over the time an interrupted one had spent."""
+        with contextlib.suppress(OSError, ValueError):
+            earlier = json.loads(self._path.read_text(encoding="utf-8"))
+            if earlier["state"] == "running":
+                self._before = float(earlier["seconds"])
+        self._start = time.monotonic()
+        self._write("running")
+
+    def __call__(self, step: int, total: int) -> None:
+        """Say that so many steps are done. Written at most twice a second."""
+        self._step, self._total = step, total
+        if time.monotonic() - self._written >= _REPORT_SECONDS:
+            self._write("running")
+
+    def end(self, state: State) -> None:
+        """Say how the job ended."""
+        self._write(state)
+
+    def seconds(self) -> float:
+        """Return the seconds spent so far."""
+        return self._before + time.monotonic() - self._start
+
+    def _write(self, state: State) -> None:
+        self._written = time.monotonic()
+        content: dict[str, Any] = {
+            "state": state,
+            "step": self._step,
+            "total": self._total,
+            "seconds": round(self.seconds(), 3),
+        }
+        write_atomically(self._path, json.dumps(content))
+
+
+class _Log(io.TextIOBase):
+    """A stream into the log of whichever run is going on, and into nothing between runs.
+
+    Loggers keep the stream they found when they were made; the runs of one process share them, so the
+    stream has to outlive a run.
+    """
+
+    target: TextIO | None = None
+
+    def write(self, text: str) -> int:
+        return len(text) if self.target is None else self.target.write(text)
+
+    def flush(self) -> None:
+        if self.target is not None:
+            self.target.flush()
+
+
+_LOG = _Log()
+
+
+@contextlib.contextmanager
+def _captured(path: Path) -> Iterator[None]:
+    """Append to a file what an experiment prints, so that it does not tear the terminal's progress."""
+    with path.open("a", encoding="utf-8") as _LOG.target:
+        try:
+            with contextlib.redirect_stdout(_LOG), contextlib.redirect_stderr(_LOG):
+                yield
+        finally:
+            _LOG.target = None
+
+
+def _peak_memory() -> int | None:
+    """Return the peak memory of this process in bytes, where the system tells it."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

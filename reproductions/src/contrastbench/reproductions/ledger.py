@@ -1,0 +1,233 @@
+"""The record: one JSON file a row and seed, written whole or not at all, and never computed twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from contrastbench.core.errors import InputError
+from contrastbench.reproductions.plan import Run, Study
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one run measured, and where the numbers come from.
+
+    ``config`` is the experiment's configuration without what does not determine the result, folders among it.
+    ``shared_with`` names the row (with its table, profile and data) whose run this is, where the same run
+    answers several.
+    """
+
+    schema: int
+    paper: str
+    table: str
+    row: str
+    seed: int
+    profile: str
+    data: str
+    fidelity: str
+    overrides: tuple[str, ...]
+    run_id: str
+    config: dict[str, Any]
+    fingerprint: str | None
+    source: str
+    git: dict[str, Any]
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    started: str
+    wall_seconds: float
+    peak_memory_bytes: int | None
+    metrics: dict[str, Any]
+    shared_with: str | None = None
+
+    @property
+    def study(self) -> Study:
+        """Under what conditions it ran."""
+        return Study(self.profile, self.data, self.fidelity, self.overrides)
+
+    @property
+    def place(self) -> Path:
+        """Where the record lies in a folder of records."""
+        return _place(self.paper, self.table, self.row, self.seed, self.study, self.run_id)
+
+
+class Ledger:
+    """A folder of records, and the working folders of the runs on their way to it.
+
+    Args:
+        records: folder of records.
+        runs: folder of runs; each works in ``work/<run id>`` of it.
+    """
+
+    def __init__(self, records: Path, runs: Path) -> None:
+        self.records = records
+        self.runs = runs
+
+    def check_writable(self) -> None:
+        """Raise InputError unless both folders can be written to; they are made where absent."""
+        for folder in (self.runs, self.records):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+            except OSError as error:
+                raise InputError(
+                    f"{folder}: cannot be written to ({error.strerror}); name another folder with "
+                    "runs=FOLDER (and records=FOLDER)"
+                ) from error
+
+    def work_dir(self, run: Run) -> Path:
+        """Return the folder a run works in."""
+        return self.runs / "work" / run.id
+
+    def own(self, run: Run) -> Record | None:
+        """Return the record of a run under its own row, if it is finished."""
+        path = self.records / _place(run.paper, run.table, run.row, run.seed, run.study, run.id)
+        record = read_record(path) if path.exists() else None
+        return record if record is not None and record.run_id == run.id else None
+
+    def finished(self, run: Run) -> Record | None:
+        """Return the record of a run, under its own row or, as the same run, under another."""
+        own = self.own(run)
+        if own is not None:
+            return own
+        for path in sorted(self.records.glob(f"*/*/*/*/*-{run.id[:8]}.json")):
+            record = read_record(path)
+            if record.run_id == run.id:
+                return record
+        return None
+
+    def adopt(self, run: Run) -> Record | None:
+        """Return the record of a run under its own row, made from that of another row with the same run.
+
+        None where the run is not finished under any.
+        """
+        own = self.own(run)
+        if own is not None:
+            return own
+        record = self.finished(run)
+        if record is None:
+            return None
+        told = f"{record.paper}/{record.table} {record.row} ({record.profile}, {record.data})"
+        mine = replace(
+            record,
+            paper=run.paper,
+            table=run.table,
+            row=run.row,
+            overrides=run.study.overrides,
+            profile=run.study.profile,
+            data=run.study.data,
+            fidelity=run.study.fidelity,
+            shared_with=record.shared_with or told,
+        )
+        self.write(mine)
+        return mine
+
+    def write(self, record: Record) -> Path:
+        """Write a record atomically and durably.
+
+        Raises:
+            ValueError: if a number in it is not finite.
+        """
+        path = self.records / record.place
+        text = json.dumps(asdict(record), indent=1, sort_keys=True, allow_nan=False)
+        write_atomically(path, text + "\n", durable=True)
+        return path
+
+    @contextmanager
+    def lock(self, run: Run, *, wait: bool) -> Iterator[bool]:
+        """Hold a run, so that nobody else works on it; yields whether it was got.
+
+        The lock goes with the process that holds it, however that ends.
+
+        Args:
+            run: the run.
+            wait: whether to wait for whoever holds it.
+        """
+        folder = self.work_dir(run)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock", timeout=-1 if wait else 0)
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+
+def _place(paper: str, table: str, row: str, seed: int, study: Study, run_id: str) -> Path:
+    return Path(paper, table, study.profile, study.data, f"{row}-seed{seed}-{run_id[:8]}.json")
+
+
+def read_record(path: Path) -> Record:
+    """Read one record.
+
+    Raises:
+        InputError: if it is not one.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            raise InputError(f"{path}: not a record of schema {SCHEMA}")
+        content["overrides"] = tuple(content["overrides"])
+        return Record(**content)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a record: {error}") from error
+
+
+def read_records(folder: Path, paper: str, table: str) -> list[Record]:
+    """Return all records of a table in a folder of records, oldest first."""
+    records = [read_record(path) for path in sorted(folder.glob(f"{paper}/{table}/*/*/*.json"))]
+    return sorted(records, key=lambda record: record.started)
+
+
+def write_atomically(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write a file so that whoever reads it finds the old content or the new, nothing between.
+
+    Args:
+        path: the file; its folder is made.
+        text: the content.
+        durable: whether to have it on the disk before returning.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        # mkstemp keeps the file to its owner; a record is as readable as any other file
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,246 @@
+"""Rendering: a report as a table for the terminal, and as Markdown for pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from contrastbench.reproductions.plan import Study
+from contrastbench.reproductions.report import Report
+from contrastbench.reproductions.tables import Claim, Row, Table
+from contrastbench.reproductions.verdict import MOST_SEEDS, Summary, Verdict
+
+COLOURS = {"reproduced": "green", "contradicted": "red", "undecided": "yellow", "not run": "dim"}
+
+
+def terminal(report: Report) -> RenderableType:
+    """Return a report for a rich console."""
+    rows = RichTable(title=heading(report), title_justify="left", box=box.SIMPLE_HEAD)
+    _, *numbers = row_headings(report.table)
+    rows.add_column("row")
+    for column in numbers:
+        rows.add_column(column, justify="right" if column not in report.table.settings else "left")
+    for cells in row_cells(report):
+        rows.add_row(*(Text(cell) for cell in cells))
+    parts: list[RenderableType] = [rows]
+    if report.table.claims:
+        claims = RichTable(title="claims", title_justify="left", box=box.SIMPLE_HEAD)
+        for column in CLAIM_HEADINGS:
+            claims.add_column(column)
+        for claim in report.table.claims:
+            verdict = report.verdicts[claim.id]
+            *told, outcome = claim_cells(report.table, claim, verdict)
+            claims.add_row(*map(Text, told), Text(outcome, style=COLOURS[verdict.outcome]))
+        parts.append(claims)
+    parts += [Text(note, style="dim") for note in notes(report)]
+    return Group(*parts)
+
+
+def markdown(report: Report) -> str:
+    """Return a report as Markdown: a heading line, the rows, the claims, the notes."""
+    parts = [f"**{heading(report)}**", _grid(row_headings(report.table), row_cells(report))]
+    if report.table.claims:
+        cells = [claim_cells(report.table, c, report.verdicts[c.id]) for c in report.table.claims]
+        parts.append(_grid(CLAIM_HEADINGS, cells))
+    parts += [f"{note}" for note in notes(report)]
+    return "\n\n".join(parts) + "\n"
+
+
+def reported_markdown(table: Table) -> str:
+    """Return a table as the paper has it, as Markdown."""
+    headings = ("row", *table.settings, *(f"{m.name} ({m.unit})" for m in table.metrics.values()), "run by")
+    return _grid(headings, [_reported_cells(table, row) for row in table.rows])
+
+
+CAVEATS = {
+    "cpu": "Numbers of the cpu profile are not comparable with the paper's in absolute terms; what they answer is "
+    "which row beats which.",
+    "smoke": "Numbers of the smoke profile mean nothing: they come from two iterations, to see that all runs.",
+    "gpu": "Numbers of the gpu profile come from half the paper's resolution.",
+}
+"""What to know of a profile's numbers."""
+
+CLAIM_HEADINGS = ("claim", "reported gain", "measured gain (95 % interval)", "pairs", "verdict")
+
+
+def heading(report: Report) -> str:
+    """Return what a report is of: never a number without its profile, data set and fidelity."""
+    return f"{report.table.name}: {report.table.title} [{study_text(report.study)}]"
+
+
+def study_text(study: Study) -> str:
+    """Return a study in words."""
+    parts = [f"profile {study.profile}", f"data {study.data}", f"fidelity {study.fidelity}"]
+    return ", ".join([*parts, *study.overrides])
+
+
+def row_headings(table: Table) -> tuple[str, ...]:
+    """Return the columns of a report's rows: the paper's own, then what was reproduced."""
+    reported = [f"reported {m.name} ({m.unit})" for m in table.metrics.values()]
+    reproduced = [f"reproduced {m.name} ({m.unit})" for m in table.metrics.values()]
+    return ("row", *table.settings, *reported, *reproduced, "seeds")
+
+
+def row_cells(report: Report) -> list[tuple[str, ...]]:
+    """Return the cells of a report's rows, in the order of the paper."""
+    return [_row_cells(report, row) for row in report.table.rows]
+
+
+def _row_cells(report: Report, row: Row) -> tuple[str, ...]:
+    reproduced = report.rows.get(row.id)
+    summaries = {} if reproduced is None else reproduced.summaries
+    name = f"{row.name} {row.reference}" if row.reference else row.name
+    return (
+        name,
+        *(row.settings.get(column, "-") for column in report.table.settings),
+        *(reported_text(report.table, row, metric) for metric in report.table.metrics),
+        *(summary_text(summaries.get(metric)) for metric in report.table.metrics),
+        "cited" if row.cited else "-" if reproduced is None else str(len(reproduced.seeds)),
+    )
+
+
+def reported_text(table: Table, row: Row, metric: str) -> str:
+    """Return a reported number as the paper prints it, with its gain."""
+    value = row.reported.get(metric)
+    if value is None:
+        return "-"
+    # a column is printed with as many decimals as its finest number has
+    decimals = max(len(str(r.reported[metric]).partition(".")[2]) for r in table.rows if metric in r.reported)
+    gain = f" (+{row.gain.value:.{decimals}f})" if row.gain and row.gain.metric == metric else ""
+    return f"{value:.{decimals}f}{gain}"
+
+
+def summary_text(summary: Summary | None) -> str:
+    """Return mean ± standard deviation, or the single value."""
+    if summary is None:
+        return "-"
+    return f"{summary.mean:.2f}" if summary.std is None else f"{summary.mean:.2f} ± {summary.std:.2f}"
+
+
+def claim_cells(table: Table, claim: Claim, verdict: Verdict) -> tuple[str, ...]:
+    """Return the cells of one claim, the verdict last."""
+    better, worse = table.row(claim.better).name, table.row(claim.worse).name
+    return (
+        f"{better} > {worse}",
+        f"{claim.gain:+.1f}",
+        gain_text(verdict),
+        str(verdict.pairs),
+        verdict_text(verdict),
+    )
+
+
+def gain_text(verdict: Verdict) -> str:
+    """Return the measured gain with its interval."""
+    if verdict.difference is None:
+        return "-"
+    if verdict.interval is None:
+        return f"{verdict.difference:+.2f}"
+    low, high = verdict.interval
+    return f"{verdict.difference:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """Return a verdict in words, with what would decide it, or how the reported gain compares."""
+    if verdict.outcome == "not run":
+        return "not run"
+    if verdict.outcome == "undecided":
+        if verdict.pairs < 2:
+            return "undecided; one seed says nothing of the spread"
+        needed = f"more than {MOST_SEEDS}" if verdict.seeds_needed is None else str(verdict.seeds_needed)
+        return f"undecided; {needed} seeds would decide it at this gain and spread"
+    inside = "holds" if verdict.reported_inside else "leaves out"
+    return f"{verdict.outcome}; the interval {inside} the reported gain"
+
+
+def notes(report: Report) -> list[str]:
+    """Return what has to be known to read a report."""
+    table = report.table
+    measures = [f"Reported: {m.name} on {table.data}, {m.evaluator}." for m in table.metrics.values()]
+    lines = [
+        " ".join(measures),
+        f"Reproduced: profile {report.study.profile} on {report.study.data}"
+        + (f", {'; '.join(report.evaluations)}" if report.evaluations else "")
+        + "; mean ± standard deviation over seeds, gains paired by seed.",
+    ]
+    if report.study.profile in CAVEATS:
+        lines.append(CAVEATS[report.study.profile])
+    return lines + [f"Note: {remark}." for remark in report.remarks]
+
+
+def _grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def listing(tables: Sequence[dict[str, Any]]) -> RenderableType:
+    """Return the list of tables for a rich console."""
+    grid = RichTable(box=box.SIMPLE_HEAD)
+    columns = ("table", "title", "rows", "runnable", "cited", "claims", "records")
+    for column in columns:
+        words = column in ("table", "title")
+        grid.add_column(column, justify="left" if words else "right", no_wrap=column != "title")
+    for table in tables:
+        name = f"{table['paper']}/{table['table']}"
+        grid.add_row(name, *(Text(str(table[column])) for column in columns[1:]))
+    return grid
+
+
+def paper_table(table: Table) -> RenderableType:
+    """Return a table as the paper has it, for a rich console: rows by id, what runs them, claims, notes."""
+    grid = RichTable(title=f"{table.name}: {table.title}", title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("id", "row", *table.settings, *(f"{m.name} ({m.unit})" for m in table.metrics.values())):
+        grid.add_column(column)
+    grid.add_column("run by")
+    for row in table.rows:
+        grid.add_row(row.id, *map(Text, _reported_cells(table, row)))
+    claims = [Text(f"claim {c.id} ({c.gain:+.1f}): {c.sentence}") for c in table.claims]
+    where = f"{table.source.document}, table {table.source.table}, page {table.source.page}"
+    source = Text(f"From the {where}, section {table.source.section}; {table.data}.", style="dim")
+    return Group(grid, *claims, source, *(Text(f"Note: {note}", style="dim") for note in table.notes))
+
+
+def _reported_cells(table: Table, row: Row) -> tuple[str, ...]:
+    how = " ".join(row.run) if row.run is not None else f"cited {row.reference}" if row.cited else "-"
+    settings = (row.settings.get(column, "-") for column in table.settings)
+    return (row.name, *settings, *(reported_text(table, row, metric) for metric in table.metrics), how)
+
+
+def forecast(expected: dict[str, Any]) -> RenderableType:
+    """Return what a plan would do, for a rich console."""
+    study = Study(expected["profile"], expected["data"], expected["fidelity"], expected["overrides"])
+    title = f"{expected['paper']}/{expected['table']}: {expected['title']} [{study_text(study)}]"
+    grid = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("row", "seed", "run", "state", "expected"):
+        grid.add_column(column)
+    for run in expected["runs"]:
+        left = run["state"] in ("begun", "to run")
+        cost = duration_text(run["estimated_seconds"]) if left else "-"
+        grid.add_row(run["row"], str(run["seed"]), run["id"], run["state"], cost)
+    total = duration_text(expected["estimated_seconds"])
+    line = f"{expected['to_run']} of {len(expected['runs'])} to run; time of one process: {total}"
+    return Group(grid, Text(line))
+
+
+def duration_text(seconds: float | None) -> str:
+    """Return a duration in words, ``unknown`` where there is nothing to go by."""
+    if seconds is None:
+        return "unknown (no record of such a run)"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def pairs(found: dict[str, Any], prefix: str = "") -> RenderableType:
+    """Return names and values line by line, for a rich console."""
+    lines: list[RenderableType] = []
+    for key, value in found.items():
+        if isinstance(value, dict):
+            lines.append(pairs(value, f"{prefix}{key}."))
+        else:
+            lines.append(Text(f"{prefix}{key}: {'-' if value is None else value}"))
+    return Group(*lines)

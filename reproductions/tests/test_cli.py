@@ -1,0 +1,125 @@
+"""What the commands print."""
+
+import json
+from typing import Any
+
+import pytest
+
+from contrastbench.reproductions import cli
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    assert cli.main(arguments) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_list_counts_what_each_table_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    tables = {(t["paper"], t["table"]): t for t in call(capsys, "list", "--format", "json")}
+    first = tables["pixel-contrast", "table-1"]
+    assert set(first) == {"paper", "table", "title", "rows", "runnable", "cited", "claims", "records"}
+    assert (first["rows"], first["runnable"], first["cited"], first["claims"]) == (3, 3, 0, 3)
+    assert isinstance(first["records"], int)
+    fifth = tables["pixel-contrast", "table-5"]
+    assert (fifth["rows"], fifth["runnable"], fifth["cited"], fifth["claims"]) == (23, 0, 17, 3)
+
+
+def test_show_has_the_reported_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    table = call(capsys, "show", "pixel-contrast/table-4", "--format", "json")
+    rows = {row["id"]: row for row in table["rows"]}
+    assert rows["hrnetv2-ours"]["reported"] == {"mIoU": 82.2, "seconds_per_iteration": 1.87}
+    assert rows["hrnetv2-ours"]["gain"] == {"over": "hrnetv2", "metric": "mIoU", "value": 1.1}
+    assert rows["segsort"]["cited"] is True
+    assert rows["segsort"]["reference"] == "[34]"
+    assert table["source"]["page"] == 7
+
+
+def test_show_has_what_was_reproduced_and_the_verdicts(reproduce: Any) -> None:
+    reproduce("run", "toys/table-1", "hydra/launcher=basic", "seeds=3")
+    assert reproduce("show", "toys/table-1") == 0
+    rows = {row["id"]: row for row in reproduce.data["rows"]}
+    (found,) = rows["better"]["reproduced"]
+    assert (found["profile"], found["data"], found["records"]) == ("cpu", "scenes", "local")
+    score = found["metrics"]["score"]
+    assert (score["n"], score["seeds"]) == (3, [0, 1, 2])
+    assert score["mean"] == pytest.approx(52.2)
+    assert score["std"] == pytest.approx(0.2)
+    (verdict,) = reproduce.data["claims"][0]["verdicts"]
+    assert (verdict["profile"], verdict["outcome"], verdict["pairs"]) == ("cpu", "reproduced", 3)
+    assert reproduce.data["records"] == 6
+    assert reproduce("list") == 0
+    assert [t["records"] for t in reproduce.data] == [6, 0]
+
+
+def test_plan_says_what_would_run_and_what_it_takes(reproduce: Any) -> None:
+    words = ("toys/table-1", "hydra/launcher=basic")
+    assert reproduce("plan", *words, "seeds=2") == 0
+    assert reproduce.data["to_run"] == 4
+    assert reproduce.data["estimated_seconds"] is None
+    assert not (reproduce.folder / "runs").exists()
+    reproduce("run", *words, "seeds=2")
+    assert reproduce("plan", *words, "seeds=3") == 0
+    states = [(r["row"], r["seed"], r["state"]) for r in reproduce.data["runs"]]
+    assert states == [
+        (row, seed, "to run" if seed == 2 else "done") for row in ("plain", "better") for seed in range(3)
+    ]
+    assert reproduce.data["to_run"] == 2
+    assert reproduce.data["estimated_seconds"] is not None
+    assert len({r["id"] for r in reproduce.data["runs"]}) == 6
+    assert reproduce("plan", "toys/table-2", words[1], "seeds=2") == 0
+    assert {r["state"] for r in reproduce.data["runs"]} == {"shared"}
+    assert reproduce("plan", *words, "seeds=3", format="text") == 0
+    assert "2 of 6 to run" in reproduce.out
+
+
+def test_report_trains_nothing_and_agrees_with_the_run(reproduce: Any) -> None:
+    reproduce("run", "toys/table-1", "hydra/launcher=basic", "seeds=2", reproduce.journalled)
+    ran, steps = reproduce.data, reproduce.steps
+    assert reproduce("report", "toys/table-1", "--records", "runs/records") == 0
+    (told,) = reproduce.data
+    assert told["rows"] == ran["rows"]
+    assert told["claims"] == ran["claims"]
+    assert reproduce.steps == steps
+
+
+def test_report_as_markdown(reproduce: Any) -> None:
+    reproduce("run", "toys/table-1", "hydra/launcher=basic", "seeds=2")
+    words = ("toys/table-1", "--records", "runs/records", "--markdown")
+    assert reproduce("report", *words, format="text") == 0
+    lines = reproduce.out.splitlines()
+    assert lines[0] == ("**toys/table-1: Counting with and without gain [profile cpu, data scenes, fidelity paper]**")
+    assert "| Better | 52.0 (+2.0) | 52.10 ± 0.14 | 2 |" in lines
+    assert "| Old [1] | 40.0 | - | cited |" in lines
+    claim = "| Better > Plain | +2.0 | +2.00 (+2.00 to +2.00) | 2 | reproduced; the interval holds the"
+    assert any(line.startswith(claim) for line in lines)
+
+
+def test_report_of_no_records_says_so(reproduce: Any) -> None:
+    assert reproduce("report", "toys/table-1", format="text") == 0
+    assert "no records of toys/table-1" in reproduce.err
+    assert reproduce("report", "--records", "absent") == 2
+    assert "absent: no such folder of records" in reproduce.err
+
+
+def test_env_describes_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    found = call(capsys, "env", "--format", "json")
+    assert found["versions"]["torch"]
+    assert found["cores"] >= 1
+    assert found["memory_bytes"] > 0
+    assert set(found["git"]) == {"revision", "dirty"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["show", "pixel-contrast/table-1"], ["show", "pixel-contrast/table-6"], ["env"]]
+)
+def test_text_output(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert cli.main(arguments) == 0
+    expected = {"list": "table-7", "show": "HRNetV2-W48", "env": "versions.torch: "}
+    assert expected[arguments[0]] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["lst"], ["show"], ["run", "--seeds", "3"]])
+def test_a_wrong_command_line_exits_with_2(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(arguments)
+    assert exit_.value.code == 2
+    assert "usage: reproduce" in capsys.readouterr().err

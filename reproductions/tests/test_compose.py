@@ -1,0 +1,98 @@
+"""Configurations: every runnable row composes everywhere, and packages' own groups find their place."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from contrastbench.core.errors import InputError
+from contrastbench.reproductions.compose import choice, compose, container, hydra_session
+from contrastbench.reproductions.tables import Row, Table, all_tables
+
+ROWS = [(table, row) for table in all_tables() for row in table.runnable]
+PROFILES = ("smoke", "cpu", "gpu", "paper")
+DATA = {"scenes": [], "camvid": ["data.root=somewhere"], "cityscapes": ["data.root=somewhere"]}
+
+
+@pytest.mark.parametrize(("table", "row"), ROWS, ids=lambda value: getattr(value, "name", None))
+def test_every_runnable_row_composes_in_every_profile_and_on_all_data(table: Table, row: Row) -> None:
+    with hydra_session():
+        for i, (profile, (data, root)) in enumerate(product(PROFILES, DATA.items())):
+            fidelity = ("paper", "released")[i % 2]
+            overrides = [f"profile={profile}", f"data={data}", *root, f"fidelity={fidelity}"]
+            config = compose([*(row.run or ()), *overrides])
+            experiment = container(config, "experiment")
+            assert choice(config, "profile") == config.profile == profile
+            assert config.fidelity == fidelity
+            assert experiment["data"]["name"] == data
+            assert experiment["seed"] == 0
+            assert (experiment["objective"] is None) == ("objective=none" in (row.run or ()))
+
+
+def test_rows_that_are_the_same_run_compose_alike() -> None:
+    """The full method ends Tables 1, 2 and 3; the baseline begins them."""
+    found: dict[str, list[object]] = {"baseline": [], "full": []}
+    with hydra_session():
+        for table, row in ROWS:
+            name = "full" if row.reported == {"mIoU": 81.0} else row.id
+            if table.paper == "pixel-contrast" and name in found:
+                found[name].append(container(compose(list(row.run or ())), "experiment"))
+    for experiments in found.values():
+        assert len(experiments) == 3
+        assert experiments[0] == experiments[1] == experiments[2]
+    assert found["baseline"][0] != found["full"][0]
+
+
+def test_a_data_set_without_a_root_asks_for_it() -> None:
+    with hydra_session(), pytest.raises(InputError, match=r"data.root must be given: add data.root="):
+        container(compose(["data=camvid"]), "experiment")
+
+
+def test_the_paper_profile_is_the_papers() -> None:
+    with hydra_session():
+        config = compose(["profile=paper", "data.root=somewhere"])
+    schedule = container(config, "schedule")
+    assert choice(config, "data") == "cityscapes"
+    assert choice(config, "network") == "hrnetv2_w48"
+    assert choice(config, "hydra/launcher") == "basic"
+    assert (schedule["iterations"], schedule["batch_size"], schedule["crop"]) == (40000, 8, [512, 1024])
+    optimizer = {"type": "SGD", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005}
+    assert schedule["optimizer"] == optimizer
+    assert schedule["power"] == 0.9
+
+
+def test_a_group_can_follow_the_profile_and_the_fidelity(tmp_path: Path) -> None:
+    """The way a package scales its objective: defaults lists that look up the choices made elsewhere."""
+    files = {
+        "objective/mine.yaml": "defaults:\n- _self_\n- /mine/scale@_here_: ${profile}\n"
+        "- /mine/fidelity@_here_: ${fidelity}\ntype: mine.Mine\nsamples: 1000\nweight: 1.0\n",
+        "mine/scale/cpu.yaml": "samples: 10\n",
+        "mine/scale/paper.yaml": "{}\n",
+        "mine/fidelity/paper.yaml": "{}\n",
+        "mine/fidelity/released.yaml": "weight: 0.1\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def objective(*overrides: str) -> object:
+        searchpath = f"hydra.searchpath=[file://{tmp_path}]"
+        return container(compose(["objective=mine", searchpath, *overrides]), "objective")
+
+    with hydra_session():
+        assert objective() == {"type": "mine.Mine", "samples": 10, "weight": 1.0}
+        assert objective("fidelity=released") == {"type": "mine.Mine", "samples": 10, "weight": 0.1}
+        paper = objective("profile=paper", "data.root=x", "objective.weight=2")
+        assert paper == {"type": "mine.Mine", "samples": 1000, "weight": 2}
+
+
+@pytest.mark.parametrize("folder", ["plain", "with space", "it's", "a,b=[c]"])
+def test_a_searchpath_may_hold_any_character(tmp_path: Path, folder: str) -> None:
+    group = tmp_path / folder / "objective"
+    group.mkdir(parents=True)
+    (group / "mine.yaml").write_text("type: mine.Mine\n")
+    quoted = "'" + str(tmp_path / folder).replace("'", "\\'") + "'"
+    with hydra_session():
+        config = compose(["objective=mine", f"hydra.searchpath=[{quoted}]"])
+    assert config.objective.type == "mine.Mine"

@@ -1,0 +1,1 @@
+"""Hosts: the only modules that import a segmentation framework. Each offers a method its seat."""

@@ -1,0 +1,263 @@
+"""Semantic training as an experiment: a network, data, a schedule, perhaps an objective; mIoU at the end."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DefaultScope
+from torch import nn
+from torch.utils.data import DataLoader
+
+from contrastbench.core.data.pictures import image_size
+from contrastbench.core.data.sources import SegmentationSource, open_source
+from contrastbench.core.data.verify import verify
+from contrastbench.core.distributed import rank, world_size
+from contrastbench.core.errors import InputError
+from contrastbench.core.hosts.mmseg.dataset import Seeded, SourceDataset, Stream, one_thread
+from contrastbench.core.hosts.mmseg.evaluation import evaluate
+from contrastbench.core.hosts.mmseg.network import build_segmentor
+from contrastbench.core.hosts.mmseg.running import CHECKPOINT, Continuity, QuietRunner
+from contrastbench.core.hosts.mmseg.schedule import Schedule
+from contrastbench.core.hosts.mmseg.seat import META_KEYS, PREFIX, exported_state
+from contrastbench.core.metrics import mean_iou
+
+WEIGHTS = "weights.pth"
+"""File in the run's folder that a finished run leaves: the evaluated weights, for a plain mmsegmentation model."""
+
+Report = Callable[[int, int], None]
+"""Called with the steps done and the steps in all."""
+
+
+class SemanticTraining:
+    """Train a semantic segmentation network and measure mIoU on the validation split.
+
+    The last weights are evaluated (or their running mean), never the best on validation. Images are evaluated whole,
+    at one scale, and at ``data.size`` where it is given: the result names that resolution. The same arguments give
+    the same result; on a CPU to the bit, interrupted and resumed or not, for the same number of threads.
+
+    Launched by ``torchrun`` (``RANK`` in the environment), it trains on all ranks, and every rank returns the result.
+
+    Args:
+        network: backbone and heads, as :func:`~contrastbench.core.hosts.mmseg.network.build_segmentor` takes them.
+        data: ``name``, ``size`` and the source's options, as :func:`~contrastbench.core.data.sources.open_source`
+            takes them.
+        schedule: as :class:`~contrastbench.core.hosts.mmseg.schedule.Schedule`.
+        objective: ``type`` and options, ``taps`` among them where wanted; None for the baseline.
+        seed: of weights, order of samples, augmentation.
+        threads: of the CPU; None leaves torch's own number.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        InputError: the schedule has an unknown or impossible option, or the device is not there.
+    """
+
+    def __init__(
+        self,
+        network: Mapping[str, Any],
+        data: Mapping[str, Any],
+        schedule: Mapping[str, Any],
+        objective: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        threads: int | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.network, self.data, self.objective = network, data, objective
+        self.schedule = Schedule.read(schedule)
+        self.seed, self.threads = seed, threads
+        self.device = _device(device)
+
+    def fingerprint(self) -> str:
+        """Return what names the data by content, after reading all of them once.
+
+        Raises:
+            InputError: something is wrong with the data.
+        """
+        return verify(open_source(self.data))
+
+    def run(self, run_dir: Path, report: Report = lambda done, total: None) -> dict[str, Any]:
+        """Train, going on from a checkpoint in ``run_dir`` if there is one, and evaluate.
+
+        Args:
+            run_dir: the run's own folder; logs and the checkpoint are kept there. A finished run leaves the evaluated
+                weights as ``weights.pth`` and no checkpoint.
+            report: called after every step.
+
+        Returns:
+            ``mIoU`` and ``mean_accuracy`` in points; ``per_class`` with ``IoU`` and ``accuracy`` by class name (None
+            where a class has none); ``evaluation``, how it was measured; ``iterations``; ``parameters`` of the
+            exported network; ``train_seconds``, over all its interruptions; ``val_seconds``; ``peak_memory_bytes``
+            (on a GPU what torch allocated there, else the process's peak since it began); ``counts``, what the
+            objective last returned.
+
+        Raises:
+            InputError: bad data or configuration.
+            NonFiniteLossError: a loss was NaN or infinite.
+        """
+        source = open_source(self.data)
+        size = self.data.get("size")
+        if size is not None and (len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size)):
+            raise InputError(f"data.size is {list(size)}; it must be [height, width] in pixels")
+        with _environment(self.seed, self.threads, self.device) as device:
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
+            runner, continuity = self._runner(source, size, run_dir, report, device)
+            try:
+                runner.train()
+                model = getattr(runner.model, "module", runner.model)
+                if continuity.average is not None:
+                    model.load_state_dict(continuity.average.mean, strict=False)
+                start = time.perf_counter()
+                pack = {"type": "PackSegInputs", "meta_keys": META_KEYS}
+                val = SourceDataset(source, "val", size, [pack], test_mode=True)
+                matrix = evaluate(model, val, self.schedule.val_batch_size, device, self.schedule.workers)
+                val_seconds = time.perf_counter() - start
+            finally:
+                runner.close()
+            if rank() == 0:
+                _finish(run_dir, model)
+            metrics = {
+                "iterations": self.schedule.iterations,
+                "parameters": sum(p.numel() for n, p in model.named_parameters() if not n.startswith(PREFIX)),
+                "train_seconds": continuity.seconds,
+                "val_seconds": val_seconds,
+                "peak_memory_bytes": _peak_memory(device),
+                "counts": {n.removeprefix(PREFIX): v for n, v in continuity.counts.items() if n.startswith(PREFIX)},
+            }
+        scores = mean_iou(matrix)
+        resolution = f"{size[0]}x{size[1]}" if size is not None else "the images' own size"
+        return {
+            "mIoU": scores.miou,
+            "mean_accuracy": scores.mean_accuracy,
+            "per_class": {
+                "IoU": _by_class(source.classes, scores.iou),
+                "accuracy": _by_class(source.classes, scores.accuracy),
+            },
+            "evaluation": f"mIoU, single scale, {resolution}",
+            **metrics,
+        }
+
+    def _runner(
+        self,
+        source: SegmentationSource,
+        size: list[int] | None,
+        run_dir: Path,
+        report: Report,
+        device: torch.device,
+    ) -> tuple[QuietRunner, Continuity]:
+        schedule = self.schedule
+        if schedule.batch_size % world_size():
+            raise InputError(f"schedule.batch_size {schedule.batch_size} does not divide by {world_size()} ranks")
+        height, width = size or image_size(source.train[0][0])
+        distributed = dist.is_initialized()
+        model = build_segmentor(
+            self.network, self.objective, source, schedule.crop or (height, width), distributed and device.type == "cuda"
+        )
+        train = SourceDataset(source, "train", size, schedule.pipeline((height, width)))
+        stream = Stream(len(train), schedule.batch_size, schedule.iterations, self.seed, rank(), world_size())
+        loader: DataLoader[Any] = DataLoader(
+            Seeded(train, self.seed),
+            batch_size=schedule.batch_size // world_size(),
+            sampler=stream,
+            collate_fn=pseudo_collate,
+            num_workers=schedule.workers,
+            worker_init_fn=one_thread,
+            pin_memory=device.type == "cuda",
+            # The loader draws a seed for its workers, which must not come from the generator the network uses.
+            generator=torch.Generator(),
+        )
+        continuity = Continuity(schedule.interval, schedule.average, report)
+        checkpoint = run_dir / CHECKPOINT
+        runner = QuietRunner(
+            device=device,
+            unused=self.objective is not None,
+            model=model,
+            work_dir=run_dir,
+            train_dataloader=loader,
+            train_cfg={"type": "StreamLoop", "max_iters": schedule.iterations},
+            optim_wrapper={
+                "type": "AmpOptimWrapper" if schedule.amp and device.type == "cuda" else "OptimWrapper",
+                "optimizer": schedule.optimizer_config(),
+            },
+            param_scheduler=schedule.learning_rate_config(),
+            default_hooks={
+                "logger": {"type": "LoggerHook", "interval": min(50, schedule.interval), "log_metric_by_epoch": False},
+                "sampler_seed": None,
+                "checkpoint": None,
+            },
+            custom_hooks=[continuity],
+            load_from=str(checkpoint) if checkpoint.is_file() else None,
+            resume=checkpoint.is_file(),
+            launcher="pytorch" if distributed else "none",
+            env_cfg={"mp_cfg": {"mp_start_method": torch.multiprocessing.get_start_method()}},
+            randomness={"seed": self.seed},
+        )
+        return runner, continuity
+
+
+@contextmanager
+def _environment(seed: int, threads: int | None, device: torch.device) -> Iterator[torch.device]:
+    """Seed what the frameworks draw from and set the threads, and leave both as they were found.
+
+    Under ``torchrun``, join the other ranks. Yields the device of this rank.
+    """
+    threads_before, torch_before = torch.get_num_threads(), torch.get_rng_state()
+    python_before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    joined = "RANK" in os.environ and not dist.is_initialized()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
+    if joined:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    torch.manual_seed(seed)
+    try:
+        with DefaultScope.overwrite_default_scope("mmseg"):
+            yield device
+    finally:
+        if joined:
+            dist.destroy_process_group()
+        torch.set_num_threads(threads_before)
+        torch.set_rng_state(torch_before)
+        random.setstate(python_before)
+        np.random.set_state(numpy_before)  # noqa: NPY002
+
+
+def _device(name: str) -> torch.device:
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device is '{name}'; it must be auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device=cuda, and torch finds no GPU here; set device=cpu, or profile=cpu")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def _finish(run_dir: Path, model: nn.Module) -> None:
+    partial = run_dir / f"{WEIGHTS}.partial"
+    # Contiguous, so that the file does not tell how the weights lay in memory.
+    torch.save({"state_dict": {n: v.cpu().contiguous() for n, v in exported_state(model).items()}}, partial)
+    partial.replace(run_dir / WEIGHTS)
+    (run_dir / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _by_class(classes: tuple[str, ...], values: tuple[float, ...]) -> dict[str, float | None]:
+    # NaN is no JSON.
+    return {name: None if value != value else value for name, value in zip(classes, values, strict=True)}

@@ -1,0 +1,65 @@
+import math
+
+import pytest
+import torch
+
+from contrastbench.core.metrics import confusion, mean_iou
+
+
+def test_counts_pixels_by_true_and_predicted_class() -> None:
+    labels = torch.tensor([[0, 0, 1], [2, 255, 1]])
+    prediction = torch.tensor([[0, 1, 1], [0, 2, 1]])
+
+    matrix = confusion(prediction, labels, num_classes=3, ignore_index=255)
+
+    assert matrix.tolist() == [[1, 1, 0], [0, 2, 0], [1, 0, 0]]
+
+
+def test_scores_by_hand() -> None:
+    scores = mean_iou(torch.tensor([[3, 1], [2, 4]]))
+
+    assert scores.iou == pytest.approx((100 * 3 / 6, 100 * 4 / 7))
+    assert scores.accuracy == pytest.approx((75.0, 100 * 4 / 6))
+    assert scores.miou == pytest.approx((50 + 400 / 7) / 2)
+
+
+def test_class_nowhere_is_left_out_and_class_only_predicted_stays_in() -> None:
+    # class 1 is only predicted, class 2 is nowhere
+    scores = mean_iou(torch.tensor([[8, 2, 0], [0, 0, 0], [0, 0, 0]]))
+
+    assert scores.miou == pytest.approx((80 + 0) / 2)
+    assert math.isnan(scores.iou[2])
+    assert scores.mean_accuracy == pytest.approx(80)
+    assert math.isnan(scores.accuracy[1])
+
+
+def test_everything_ignored_has_no_score() -> None:
+    labels = torch.full((4, 4), 255)
+
+    scores = mean_iou(confusion(torch.zeros(4, 4, dtype=torch.int64), labels, 3, 255))
+
+    assert math.isnan(scores.miou)
+
+
+def test_agrees_with_mmsegmentation(generator: torch.Generator) -> None:
+    pytest.importorskip("mmseg", reason="needs the mmseg extra")
+    import contrastbench.core.hosts.mmseg  # noqa: F401  # before mmseg, which needs its stand-in
+    from mmseg.evaluation import IoUMetric
+
+    classes = 5
+    batches = [
+        (
+            torch.randint(0, classes, (2, 9, 7), generator=generator),
+            torch.randint(0, classes + 1, (2, 9, 7), generator=generator),
+        )
+        for _ in range(3)
+    ]
+    for _, labels in batches:
+        labels[labels == classes] = 255
+    areas = [IoUMetric.intersect_and_union(p, t, classes, 255) for p, t in batches]
+    theirs = IoUMetric.total_area_to_metrics(*(sum(parts) for parts in zip(*areas, strict=True)))
+
+    ours = mean_iou(sum((confusion(p, t, classes, 255) for p, t in batches), torch.zeros(classes, classes)))
+
+    assert ours.iou == pytest.approx([100 * value for value in theirs["IoU"]])
+    assert ours.accuracy == pytest.approx([100 * value for value in theirs["Acc"]])
