@@ -61,7 +61,7 @@ def bench(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Write the results pages from the records and build the site; a warning is an error."""
     install(session)
-    session.run("reproduce", "docs", "docs/results")
+    session.run("reproduce", "docs", "docs/results", "--readme=README.md")
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "docs", "docs/_build", *session.posargs)
 
 

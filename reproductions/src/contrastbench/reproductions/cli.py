@@ -1,4 +1,4 @@
-"""The command ``reproduce``: list, show, plan, run, report, env."""
+"""The command ``reproduce``: list, show, plan, run, report, docs, env."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from contrastbench.core.errors import InputError
-from contrastbench.reproductions import render
+from contrastbench.reproductions import pages, render
 from contrastbench.reproductions.carry_out import Carried, carry_out
 from contrastbench.reproductions.compose import hydra_session
 from contrastbench.reproductions.forecast import forecast
@@ -73,12 +73,15 @@ def _parser() -> argparse.ArgumentParser:
     plan = add("plan", _plan, "Say what a run would do, without doing it.")
     run = add("run", _run, "Train what is missing of a table, and print it with a verdict on each claim.")
     report = add("report", _report, "Print tables from records; trains nothing.")
+    docs = add("docs", _docs, "Write the results pages, and the README's status, from records.")
     add("env", _env, "Describe this installation and machine, for a bug report.")
 
     show.add_argument("table", metavar="PAPER/TABLE")
     report.add_argument("table", metavar="PAPER/TABLE", nargs="?", help="all tables with records if left out")
     report.add_argument("--markdown", action="store_true", help="print Markdown")
-    for sub in (listing, show, report):
+    docs.add_argument("folder", type=Path, metavar="DIR", help="the results folder of the docs")
+    docs.add_argument("--readme", type=Path, metavar="FILE", help="a README with a place for the status")
+    for sub in (listing, show, report, docs):
         sub.add_argument("--records", type=Path, metavar="DIR", help="folder of records")
     for sub in (plan, run):
         sub.add_argument(
@@ -168,6 +171,16 @@ def _report(options: argparse.Namespace) -> int:
             _console().print(render.terminal(report))
     else:
         print(f"no records of {options.table or 'any table'} in {folder}", file=sys.stderr)
+    return 0
+
+
+def _docs(options: argparse.Namespace) -> int:
+    (origin, *_) = origins(options.records or published_dir())
+    written = pages.write(options.folder, options.readme, origin.folder)
+    if options.format == "json":
+        _print_json([str(path) for path in written])
+    else:
+        print(f"{len(written)} pages written from the records in {origin.folder}")
     return 0
 
 
