@@ -173,6 +173,7 @@ def test_records_of_different_conditions_are_not_mixed(reproduce: Any) -> None:
         (["toys/table-1", "sedes=2"], "did you mean 'seeds'"),
         (["toys/table-1", "experiment.stps=2"], "did you mean 'experiment.steps'"),
         (["toys/table-1", "schedule.iteration=2"], "did you mean 'schedule.iterations'"),
+        (["toys/table-1", "schedule.optimizer={betas:1}"], "does not take that value"),
         (["toys/table-1", "profile=smok"], "unknown profile 'smok'; did you mean 'smoke'?"),
         (["toys/table-1", "hydra/launcher=slurm"], "unknown hydra/launcher 'slurm'"),
         (["toys/table-1", "threads"], "malformed override 'threads'"),

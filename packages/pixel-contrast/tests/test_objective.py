@@ -162,7 +162,13 @@ def test_a_saved_state_goes_on_as_if_undisturbed():
         ({"memory": "pixels"}, "did you mean 'pixel'"),
         ({"pairs": "semihard"}, "did you mean 'semi_hard'"),
         ({"contrast": "intra"}, "set memory='none'"),
-        ({"temperature": 0.0}, "temperature"),
+        ({"temperature": 0.0}, "temperature is 0.0; expected a number above 0"),
+        ({"temperature": "abc"}, "temperature is 'abc'"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"weight": -1}, "weight is -1; expected a number of 0 or more"),
+        ({"positives": 0}, "positives is 0; expected a whole number above 0"),
+        ({"queue_length": 2.5}, "queue_length is 2.5"),
+        ({"warmup": -1}, "warmup is -1; expected a whole number of 0 or more"),
     ],
 )
 def test_bad_choices_are_named(options, message):

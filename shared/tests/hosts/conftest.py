@@ -1,8 +1,14 @@
 """Fixtures of the hosts' tests."""
 
+import importlib
+import importlib.util
 from collections.abc import Iterator
 
 import pytest
+
+if importlib.util.find_spec("mmseg") is not None:
+    # Before any test imports parts of mmsegmentation, which need what the host stands in for.
+    importlib.import_module("contrastbench.core.hosts.mmseg")
 
 
 @pytest.fixture

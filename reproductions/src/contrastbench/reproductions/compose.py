@@ -118,7 +118,14 @@ def _explained(error: HydraException, overrides: Sequence[str], searchpath: str)
         r"Could not delete from config. '([^']+)'", str(error)
     )
     if found:
-        return unknown_name("configuration key", found[1], _known_keys(found[1], overrides, searchpath))
+        known = _known_keys(found[1], overrides, searchpath)
+        if found[1] in known:
+            # the key is there, and what it was given does not fit it
+            return InputError(
+                f"'{found[1]}' does not take that value: {_first_line(error.__cause__ or error)}; "
+                f"a key that is not there yet is added with +{found[1]}.KEY=VALUE"
+            )
+        return unknown_name("configuration key", found[1], known)
     return InputError(f"the overrides cannot be applied: {_first_line(error)}")
 
 
@@ -153,8 +160,8 @@ def _first_missing(config: DictConfig) -> str | None:
     return None
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     cause = error
-    while not str(cause).strip() and isinstance(cause.__cause__, Exception):
+    while not str(cause).strip() and cause.__cause__ is not None:
         cause = cause.__cause__
     return str(cause).strip().splitlines()[0]

@@ -23,7 +23,9 @@ class ProjectionHead(nn.Module):
         super().__init__()
         self.batch_norm = batch_norm
         norm: list[nn.Module] = [nn.BatchNorm1d(in_channels)] if batch_norm else []
-        self.layers = nn.Sequential(nn.Linear(in_channels, in_channels), *norm, nn.ReLU(inplace=True), nn.Linear(in_channels, dim))
+        self.layers = nn.Sequential(
+            nn.Linear(in_channels, in_channels), *norm, nn.ReLU(inplace=True), nn.Linear(in_channels, dim)
+        )
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Project pixels ``[n, C]`` (float) to embeddings ``[n, D]`` (float32 at least) of unit length."""

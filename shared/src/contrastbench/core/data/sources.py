@@ -85,7 +85,9 @@ def camvid(root: str | Path | None = None) -> SegmentationSource:
 
     classes = tuple(CAMVID)
     label_map = {**{index: index for index in range(len(classes))}, len(classes): 255, 255: 255}
-    return _whole(SegmentationSource("camvid", folder, classes, tuple(CAMVID.values()), listed("train"), listed("val"), label_map))
+    return _whole(
+        SegmentationSource("camvid", folder, classes, tuple(CAMVID.values()), listed("train"), listed("val"), label_map)
+    )
 
 
 def cityscapes(root: str | Path | None = None) -> SegmentationSource:
@@ -195,8 +197,7 @@ def _root(title: str, root: str | Path | None, tree: str) -> Path:
 def _images(folder: Path, pattern: str, title: str) -> list[Path]:
     if not folder.is_dir():
         raise InputError(
-            f"{title} is incomplete: there is no folder '{folder}'; "
-            "data.root must name the folder of a whole copy"
+            f"{title} is incomplete: there is no folder '{folder}'; data.root must name the folder of a whole copy"
         )
     images = sorted(path for path in folder.glob(f"{pattern}.*") if path.suffix.lower() in _IMAGE_SUFFIXES)
     if not images:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from contrastbench.core.hosts.mmseg.seat import exported_state
 

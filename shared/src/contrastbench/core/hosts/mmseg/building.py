@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -29,8 +29,10 @@ def build_objective(config: Mapping[str, Any], provided: Mapping[str, Any]) -> n
     if kind is None:
         raise InputError("an objective needs a 'type': the dotted path of its class, as in package.module.ClassName")
     factory = _locate(kind) if isinstance(kind, str) else kind
-    arguments = {**provided, **options}
     name = getattr(factory, "__name__", str(factory))
+    if not (inspect.isclass(factory) and issubclass(factory, nn.Module)):
+        raise InputError(f"the objective {name} is not an nn.Module; derive it from {SemanticObjective.__qualname__}")
+    arguments = {**provided, **options}
     parameters = inspect.signature(factory).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         for option in arguments.keys() - parameters:
@@ -40,13 +42,10 @@ def build_objective(config: Mapping[str, Any], provided: Mapping[str, Any]) -> n
     if missing:
         hint = " (the number of training images)" if "num_images" in missing else ""
         raise InputError(f"{name} needs {', '.join(missing)}{hint}; add it to the objective's options")
-    objective = factory(**arguments)
-    if not isinstance(objective, nn.Module):
-        raise InputError(f"the objective {name} is not an nn.Module; derive it from {SemanticObjective.__qualname__}")
-    return objective
+    return factory(**arguments)
 
 
-def _locate(path: str) -> Callable[..., Any]:
+def _locate(path: str) -> Any:
     module_name, _, name = path.rpartition(".")
     if not module_name:
         raise InputError(f"objective type '{path}' is not a dotted path; write package.module.ClassName")
@@ -62,5 +61,4 @@ def _locate(path: str) -> Callable[..., Any]:
     if not hasattr(module, name):
         known = [n for n, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)]
         raise unknown_name(f"objective in {module_name}", name, known)
-    factory: Callable[..., Any] = getattr(module, name)
-    return factory
+    return getattr(module, name)

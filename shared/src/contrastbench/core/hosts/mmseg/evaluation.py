@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.dataset import pseudo_collate
@@ -35,11 +35,11 @@ def evaluate(model: nn.Module, dataset: SourceDataset, batch_size: int, device: 
     model.eval()
     classes, ignored = len(dataset.source.classes), dataset.source.ignore_index
     matrix = torch.zeros(classes, classes, dtype=torch.int64, device=device)
-    part = Subset(dataset, range(rank(), len(dataset), world_size()))
+    part: Subset[Any] = Subset(dataset, range(rank(), len(dataset), world_size()))
     loader: DataLoader[Any] = DataLoader(part, batch_size, collate_fn=pseudo_collate, num_workers=workers)
     for batch in loader:
         if len({image.shape for image in batch["inputs"]}) > 1:
             raise InputError("images of a validation batch differ in size; set schedule.val_batch_size=1 or data.size")
-        for sample in model.val_step(batch):
+        for sample in cast(Any, model).val_step(batch):
             matrix += confusion(sample.pred_sem_seg.data, sample.gt_sem_seg.data.to(device), classes, ignored)
     return all_sum(matrix).cpu()

@@ -95,4 +95,4 @@ def build_segmentor(
         warnings.filterwarnings("ignore", message=".*avg_non_ignore")
         segmentor: nn.Module = MODELS.build(config)
     # Convolutions and bilinear resizing on a CPU, and half precision on a GPU, are faster with channels last.
-    return segmentor.to(memory_format=torch.channels_last)
+    return segmentor.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import itertools
-import os
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from logging import FileHandler
 from pathlib import Path
 from typing import Any
@@ -39,21 +41,31 @@ class QuietRunner(Runner):
 
     def __init__(self, *, device: torch.device, unused: bool, work_dir: Path, **options: Any) -> None:
         self.device, self.unused = device, unused
-        super().__init__(
-            work_dir=str(work_dir),
-            default_scope="mmseg",
-            # mmengine keeps loggers by name; two runs of one process must not share theirs.
-            experiment_name=f"{work_dir.name}-{next(_runs)}",
-            visualizer={"type": "Visualizer", "vis_backends": []},
-            log_processor={"by_epoch": False},
-            **options,
-        )
+        with warnings.catch_warnings():
+            # mmengine sets these for each of several ranks, and says so on every one of them.
+            warnings.filterwarnings("ignore", message="Setting (OMP|MKL)_NUM_THREADS")
+            # torch is about to rename it, and has not yet what is to replace it.
+            warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
+            super().__init__(
+                work_dir=str(work_dir),
+                default_scope="mmseg",
+                # mmengine keeps loggers by name; two runs of one process must not share theirs.
+                experiment_name=f"{work_dir.name}-{next(_runs)}",
+                visualizer={"type": "Visualizer", "vis_backends": []},
+                log_processor={"by_epoch": False},
+                **options,
+            )
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Return mmengine's logger without its output to the terminal."""
         logger = super().build_logger(*args, **kwargs)
         logger.handlers[:] = [handler for handler in logger.handlers if isinstance(handler, FileHandler)]
         return logger
+
+    def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return a checkpoint as mmengine loads it, which prints that it does."""
+        with redirect_stdout(io.StringIO()):
+            return super().load_checkpoint(*args, **kwargs)
 
     def close(self) -> None:
         """Close the log files."""
@@ -143,7 +155,7 @@ class Continuity(Hook):
     def before_train(self, runner: Runner) -> None:
         """Take up the state of the checkpoint, if one was loaded, after everything else is in place."""
         if self.momentum is not None:
-            self.average = WeightAverage(_segmentor(runner), self.momentum)
+            self.average = WeightAverage(segmentor_of(runner), self.momentum)
         if self._restored is not None:
             self.seconds, self.counts = self._restored["seconds"], self._restored["counts"]
             if self.average is not None:
@@ -151,6 +163,9 @@ class Continuity(Hook):
                     self.average.mean[name].copy_(value)
             _restore_generators(self._restored["generators"][rank()], runner.device)
             self._restored = None
+        elif rank() > 0:
+            # Weights were drawn alike on all ranks; from here on each has noise of its own.
+            torch.manual_seed(runner.seed + rank())
         self._since = time.perf_counter()
 
     def after_train_iter(
@@ -159,7 +174,7 @@ class Continuity(Hook):
         """Average, report, and save where it is time to."""
         done = batch_idx + 1
         if self.average is not None:
-            self.average.update(_segmentor(runner), done)
+            self.average.update(segmentor_of(runner), done)
         if done % self.interval == 0 or done == runner.max_iters:
             self.counts = {name: value.detach().item() for name, value in (outputs or {}).items()}
             self._generators = _gather(_generators(runner.device))
@@ -168,7 +183,9 @@ class Continuity(Hook):
             partial = f"{CHECKPOINT}.partial"
             runner.save_checkpoint(runner.work_dir, partial, by_epoch=False)
             if rank() == 0:
-                os.replace(Path(runner.work_dir) / partial, Path(runner.work_dir) / CHECKPOINT)
+                (Path(runner.work_dir) / partial).replace(Path(runner.work_dir) / CHECKPOINT)
+            if world_size() > 1:
+                dist.barrier()  # no rank goes on, or ends, before the checkpoint is there for all
         self.report(done, runner.max_iters)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -186,7 +203,8 @@ class Continuity(Hook):
         self._restored = checkpoint["continuity"]
 
 
-def _segmentor(runner: Runner) -> nn.Module:
+def segmentor_of(runner: Runner) -> nn.Module:
+    """Return the segmentor of a runner, whether or not it is wrapped for several ranks."""
     model: nn.Module = runner.model
     return model.module if isinstance(model, MMDistributedDataParallel) else model
 

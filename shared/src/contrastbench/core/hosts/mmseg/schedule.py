@@ -102,7 +102,8 @@ class Schedule:
                 "power": self.power,
                 "eta_min": 0.0,
                 "begin": self.warmup,
-                "end": self.iterations,
+                # mmengine reaches the end one step early, and would spend the last one at a rate of zero.
+                "end": self.iterations + 1,
                 "by_epoch": False,
             }
         ]

@@ -18,7 +18,16 @@ from contrastbench.core.hosts.mmseg.finite import require_finite
 PREFIX = "objective."
 """What the keys of training-only weights, and the names of the objective's losses, begin with."""
 
-META_KEYS = ("img_path", "seg_map_path", "ori_shape", "img_shape", "pad_shape", "scale_factor", "flip", "flip_direction")
+META_KEYS = (
+    "img_path",
+    "seg_map_path",
+    "ori_shape",
+    "img_shape",
+    "pad_shape",
+    "scale_factor",
+    "flip",
+    "flip_direction",
+)
 """What ``PackSegInputs`` keeps of each image, ``sample_idx`` aside."""
 
 

@@ -28,7 +28,7 @@ from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.mmseg.dataset import Seeded, SourceDataset, Stream, one_thread
 from contrastbench.core.hosts.mmseg.evaluation import evaluate
 from contrastbench.core.hosts.mmseg.network import build_segmentor
-from contrastbench.core.hosts.mmseg.running import CHECKPOINT, Continuity, QuietRunner
+from contrastbench.core.hosts.mmseg.running import CHECKPOINT, Continuity, QuietRunner, segmentor_of
 from contrastbench.core.hosts.mmseg.schedule import Schedule
 from contrastbench.core.hosts.mmseg.seat import META_KEYS, PREFIX, exported_state
 from contrastbench.core.metrics import mean_iou
@@ -115,7 +115,7 @@ class SemanticTraining:
             runner, continuity = self._runner(source, size, run_dir, report, device)
             try:
                 runner.train()
-                model = getattr(runner.model, "module", runner.model)
+                model = segmentor_of(runner)
                 if continuity.average is not None:
                     model.load_state_dict(continuity.average.mean, strict=False)
                 start = time.perf_counter()
@@ -162,7 +162,11 @@ class SemanticTraining:
         height, width = size or image_size(source.train[0][0])
         distributed = dist.is_initialized()
         model = build_segmentor(
-            self.network, self.objective, source, schedule.crop or (height, width), distributed and device.type == "cuda"
+            self.network,
+            self.objective,
+            source,
+            schedule.crop or (height, width),
+            distributed and device.type == "cuda",
         )
         train = SourceDataset(source, "train", size, schedule.pipeline((height, width)))
         stream = Stream(len(train), schedule.batch_size, schedule.iterations, self.seed, rank(), world_size())
