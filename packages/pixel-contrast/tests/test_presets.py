@@ -21,3 +21,15 @@ def test_hydra_offers_every_option_with_the_papers_value():
     parameters = inspect.signature(package.PixelContrast).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "seed"}
     assert {k: v for k, v in offered.items() if k not in ("defaults", "type", "seed")} == defaults
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "profile", "warmup"),
+    [("paper", "cpu", 0), ("released", "paper", 5000), ("released", "cpu", 75), ("released", "smoke", 0)],
+)
+def test_the_released_warm_up_is_an_eighth_of_the_schedule(fidelity, profile, warmup):
+    compose = pytest.importorskip("contrastbench.reproductions.compose", reason="needs the reproduction engine")
+    with compose.hydra_session():
+        chosen = ["objective=pixel_contrast", f"fidelity={fidelity}", f"profile={profile}", "data.root=x"]
+        config = compose.compose(chosen if profile == "paper" else chosen[:-1])
+        assert compose.container(config, "objective")["warmup"] == warmup
