@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmseg_ranks import train_in_pieces_on_rank, train_on_rank
+from mmseg_ranks import train_on_rank, train_whole_and_in_pieces_on_rank
 from small_data import write_camvid
 from small_networks import hrnet, mmseg_model, ocr
 
@@ -99,8 +99,14 @@ def is_statistic(name: str) -> bool:
 
 def test_learns_the_stripes(data: dict[str, Any], tmp_path: Path) -> None:
     stripes = {**data, "root": str(write_camvid(tmp_path / "stripes", train=40, val=10)), "size": [48, 64]}
-    plain = {"batch_size": 4, "scale": [1.0, 1.0], "jitter": False, "optimizer": {"type": "AdamW", "lr": 0.01}}
+    plain: dict[str, Any] = {
+        "batch_size": 4,
+        "scale": [1.0, 1.0],
+        "jitter": False,
+        "optimizer": {"type": "AdamW", "lr": 0.01},
+    }
 
+    plain["network"] = hrnet((8, 8, 8, 8))
     short = training(stripes, iterations=1, **plain).run(folder(tmp_path, "short"))
     longer = training(stripes, iterations=100, **plain).run(folder(tmp_path, "longer"))
 
@@ -313,6 +319,7 @@ def test_unknown_device_is_explained(data: dict[str, Any]) -> None:
         SemanticTraining(hrnet(), data, schedule(), device="tpu")
 
 
+@pytest.mark.slow
 def test_two_ranks_train_as_one_on_the_joint_batch(data: dict[str, Any], tmp_path: Path) -> None:
     # Statistics of groups within an image, as those of a batch are each rank's own on a CPU.
     network = {**hrnet(), "norm_cfg": {"type": "GN", "num_groups": 2}}
@@ -330,11 +337,12 @@ def test_two_ranks_train_as_one_on_the_joint_batch(data: dict[str, Any], tmp_pat
     assert ranks[0]["mIoU"] == pytest.approx(alone["mIoU"], abs=0.5)
 
 
+@pytest.mark.slow
 def test_ranks_resume_together(data: dict[str, Any], tmp_path: Path) -> None:
     arguments = [hrnet(), data, schedule(batch_size=4, iterations=4), None, 0, 1, "cpu"]
+    folders = [str(folder(tmp_path, name)) for name in ("whole", "pieces")]
 
-    whole = run_ranks(2, train_on_rank, arguments, str(folder(tmp_path, "whole")))
-    pieces = run_ranks(2, train_in_pieces_on_rank, arguments, str(folder(tmp_path, "pieces")), 3)
+    [(whole, pieces), _] = run_ranks(2, train_whole_and_in_pieces_on_rank, arguments, *folders, 3)
 
-    assert comparable(pieces[0]) == comparable(whole[0])
+    assert comparable(pieces) == comparable(whole)
     assert same(weights(tmp_path / "pieces"), weights(tmp_path / "whole"))

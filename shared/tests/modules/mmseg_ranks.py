@@ -13,16 +13,19 @@ def train_on_rank(arguments: list[Any], run_dir: str) -> dict[str, Any]:
     return SemanticTraining(*arguments).run(Path(run_dir))
 
 
-def train_in_pieces_on_rank(arguments: list[Any], run_dir: str, stop: int) -> dict[str, Any]:
-    """Break off after ``stop`` steps on every rank, then go on."""
+def train_whole_and_in_pieces_on_rank(
+    arguments: list[Any], whole: str, pieces: str, stop: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run an experiment undisturbed in one folder; in another, break off after ``stop`` steps, then go on."""
     from contrastbench.core.hosts.mmseg import SemanticTraining
 
     def report(done: int, total: int) -> None:
         if done == stop:
             raise KeyboardInterrupt
 
+    expected = train_on_rank(arguments, whole)
     try:
-        SemanticTraining(*arguments).run(Path(run_dir), report)
+        SemanticTraining(*arguments).run(Path(pieces), report)
     except KeyboardInterrupt:
-        return SemanticTraining(*arguments).run(Path(run_dir))
+        return expected, train_on_rank(arguments, pieces)
     raise AssertionError("the first run was not broken off")

@@ -22,12 +22,15 @@ with warnings.catch_warnings():
 
 from contrastbench.core.hosts.mmseg.dataset import SourceDataset  # noqa: E402
 from contrastbench.core.hosts.mmseg.finite import NonFiniteLossError  # noqa: E402
+from contrastbench.core.hosts.mmseg.safe_globals import allow_history  # noqa: E402
 from contrastbench.core.hosts.mmseg.seat import (  # noqa: E402
     CascadeObjectiveSegmentor,
     ObjectiveSegmentor,
     exported_state,
 )
 from contrastbench.core.hosts.mmseg.training import SemanticTraining  # noqa: E402
+
+allow_history()
 
 __all__ = [
     "CascadeObjectiveSegmentor",

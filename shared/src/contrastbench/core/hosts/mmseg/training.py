@@ -118,6 +118,7 @@ class SemanticTraining:
                 model = segmentor_of(runner)
                 if continuity.average is not None:
                     model.load_state_dict(continuity.average.mean, strict=False)
+                _agree(model)
                 start = time.perf_counter()
                 pack = {"type": "PackSegInputs", "meta_keys": META_KEYS}
                 val = SourceDataset(source, "val", size, [pack], test_mode=True)
@@ -245,6 +246,15 @@ def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device=cuda, and torch finds no GPU here; set device=cpu, or profile=cpu")
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def _agree(model: nn.Module) -> None:
+    # Where batch statistics are each rank's own, so are their running means; the first rank's are the ones exported.
+    if world_size() > 1:
+        for value in exported_state(model).values():
+            shared = value.contiguous()
+            dist.broadcast(shared, 0)
+            value.copy_(shared)
 
 
 def _finish(run_dir: Path, model: nn.Module) -> None:
