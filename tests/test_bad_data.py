@@ -88,7 +88,7 @@ def test_a_run_folder_that_cannot_be_written_is_named(camvid, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     code, error = run(camvid, tmp_path / "file/runs", capsys)
     assert code == 2
-    assert "cannot be written to" in error
+    assert "cannot write to the folder" in error
     assert "Traceback" not in error
 
 

@@ -185,7 +185,7 @@ def test_records_of_different_conditions_are_not_mixed(reproduce: Any) -> None:
         (["toys/table-1", "experiment.pause=nan"], "experiment.pause is nan; expected a finite number"),
         (["toys/table-1", "+experiment.wrong=1"], "does not accept its configuration"),
         (["toys/table-1", "experiment._target_=toys.Missing"], "cannot be imported"),
-        (["toys/table-1", "runs=file/runs"], "file/runs: cannot be written to"),
+        (["toys/table-1", "runs=file/runs"], "cannot write to the folder"),
     ],
 )
 def test_bad_input_is_one_clear_error_and_leaves_no_record(reproduce: Any, words: list[str], message: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from contrastbench.core.data.cache import require_writable
 from contrastbench.core.errors import InputError
 from contrastbench.reproductions.plan import Run, Study
 
@@ -76,15 +77,7 @@ class Ledger:
     def check_writable(self) -> None:
         """Raise InputError unless both folders can be written to; they are made where absent."""
         for folder in (self.runs, self.records):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=folder):
-                    pass
-            except OSError as error:
-                raise InputError(
-                    f"{folder}: cannot be written to ({error.strerror}); name another folder with "
-                    "runs=FOLDER (and records=FOLDER)"
-                ) from error
+            require_writable(folder, "name another with runs=FOLDER (and records=FOLDER)")
 
     def work_dir(self, run: Run) -> Path:
         """Return the folder a run works in."""

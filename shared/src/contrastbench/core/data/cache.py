@@ -27,12 +27,16 @@ def cache_dir() -> Path:
         import platformdirs
 
         folder = Path(platformdirs.user_cache_dir("contrastbench"))
-    require_writable(folder)
+    require_writable(folder, f"set {VARIABLE} to a folder that can be written")
     return folder
 
 
-def require_writable(folder: Path) -> None:
+def require_writable(folder: Path, advice: str) -> None:
     """Make ``folder`` if need be and check that files can be made in it.
+
+    Args:
+        folder: the folder.
+        advice: what a user can do when it cannot be written.
 
     Raises:
         InputError: it cannot be made, is not a folder, or refuses new files.
@@ -43,6 +47,5 @@ def require_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"cannot write to the folder '{folder}' ({error.strerror or error}); "
-            f"free it, or set {VARIABLE} to a folder that can be written"
+            f"cannot write to the folder '{folder}' ({error.strerror or error}); free it, or {advice}"
         ) from error

@@ -72,20 +72,15 @@ def select_pairs(
         other = (key_labels >= 0) & (key_labels != c)
         for part in torch.nonzero(labels == c).squeeze(1).split(rows):
             similarity = torch.cat([anchors[part] @ k.T for k in keys], 1)
-            barred = ~other.expand_as(similarity)
+            allowed = torch.ones_like(similarity, dtype=torch.bool)
             if eligible is not None:
-                similarity_to_self = slice(0, eligible.shape[1])
-                barred = barred.clone()
-                barred[:, similarity_to_self] |= ~eligible[part]
-            far = -similarity[:, own]
-            if eligible is not None:
-                in_first = own < eligible.shape[1]
-                far[:, in_first] = far[:, in_first].masked_fill(~eligible[part][:, own[in_first]], -torch.inf)
-            picked = sampler(far, positives, generator(*key, c, 0))
-            chosen.positives[part, : picked.shape[1]] = torch.where(
-                picked < 0, -1, own[picked.clamp_min(0)] if len(own) else picked
-            )
-            near = similarity.masked_fill_(barred, -torch.inf)
-            picked = sampler(near, negatives, generator(*key, c, 1))
-            chosen.negatives[part, : picked.shape[1]] = picked
+                allowed[:, : eligible.shape[1]] = eligible[part]
+            far = (-similarity[:, own]).masked_fill_(~allowed[:, own], -torch.inf)
+            place = sampler(far, positives, generator(*key, c, 0))
+            # The sampler saw the class's own keys alone: from a place among them to an index of all.
+            index = own[place.clamp_min(0)] if len(own) else place
+            chosen.positives[part, : place.shape[1]] = torch.where(place < 0, -1, index)
+            near = similarity.masked_fill_(~(allowed & other), -torch.inf)
+            index = sampler(near, negatives, generator(*key, c, 1))
+            chosen.negatives[part, : index.shape[1]] = index
     return chosen
