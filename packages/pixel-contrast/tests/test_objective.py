@@ -94,12 +94,23 @@ def test_no_hard_anchor_falls_back_to_random_ones():
     assert float(out["loss_contrast"].detach()) > 0
 
 
-def test_autocast_keeps_the_loss_in_float32():
+def test_autocast_keeps_loss_choice_and_memory_in_float32():
+    # The same embeddings with and without autocast: then everything behind them must be equal to the bit.
     features, logits, labels, index = step_inputs(0)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = objective(temperature=0.01)((features,), logits, labels, index)
-    assert out["loss_contrast"].dtype == torch.float32
-    assert torch.isfinite(out["loss_contrast"])
+    modules = objective(temperature=0.01), objective(temperature=0.01)
+    for module in modules:
+        module.projection.layers = torch.nn.Identity()
+        module.queue = type(module.queue)(CLASSES, 10, CHANNELS)
+        module.regions = type(module.regions)(CLASSES, IMAGES, CHANNELS)
+    for _ in range(2):
+        outside = modules[0]((features,), logits, labels, index)["loss_contrast"]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            inside = modules[1]((features,), logits, labels, index)["loss_contrast"]
+        assert inside.dtype == torch.float32
+        assert torch.isfinite(inside)
+        assert torch.equal(inside, outside)
+    for a, b in zip(modules[0].buffers(), modules[1].buffers(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_warm_up_computes_nothing_and_fills_the_memory():

@@ -26,7 +26,8 @@ def region_means(embeddings: Tensor, labels: Tensor, num_classes: int) -> tuple[
     batch, height, width, dim = embeddings.shape
     member = F.one_hot(torch.where((labels >= 0) & (labels < num_classes), labels, num_classes), num_classes + 1)
     member = member[..., :num_classes].reshape(batch, height * width, num_classes)
-    sums = member.transpose(1, 2).to(embeddings) @ embeddings.reshape(batch, height * width, dim)
+    with torch.autocast(embeddings.device.type, enabled=False):
+        sums = member.transpose(1, 2).to(embeddings) @ embeddings.reshape(batch, height * width, dim)
     return F.normalize(sums, dim=-1), member.any(1)
 
 

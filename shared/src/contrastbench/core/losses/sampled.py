@@ -71,7 +71,8 @@ def select_pairs(
         own = torch.nonzero(key_labels == c).squeeze(1)
         other = (key_labels >= 0) & (key_labels != c)
         for part in torch.nonzero(labels == c).squeeze(1).split(rows):
-            similarity = torch.cat([anchors[part] @ k.T for k in keys], 1)
+            with torch.autocast(anchors.device.type, enabled=False):
+                similarity = torch.cat([anchors[part] @ k.T for k in keys], 1)
             allowed = torch.ones_like(similarity, dtype=torch.bool)
             if eligible is not None:
                 allowed[:, : eligible.shape[1]] = eligible[part]
