@@ -12,8 +12,9 @@ from small_data import write_camvid, write_cityscapes
 
 pytest.importorskip("mmseg", reason="needs the mmseg extra")
 from contrastbench.core.data.sources import camvid, cityscapes
-from contrastbench.core.hosts.mmseg.dataset import Seeded, SourceDataset, Stream
+from contrastbench.core.hosts.mmseg.dataset import SourceDataset
 from contrastbench.core.hosts.mmseg.schedule import Schedule
+from contrastbench.core.hosts.stream import Seeded, Stream
 
 pytestmark = pytest.mark.usefixtures("_mmseg_scope")
 

@@ -20,8 +20,8 @@ with warnings.catch_warnings():
 
     register_all_modules(init_default_scope=False)
 
+from contrastbench.core.hosts.finite import NonFiniteLossError  # noqa: E402
 from contrastbench.core.hosts.mmseg.dataset import SourceDataset  # noqa: E402
-from contrastbench.core.hosts.mmseg.finite import NonFiniteLossError  # noqa: E402
 from contrastbench.core.hosts.mmseg.safe_globals import allow_history  # noqa: E402
 from contrastbench.core.hosts.mmseg.seat import (  # noqa: E402
     CascadeObjectiveSegmentor,

@@ -91,7 +91,7 @@ class StreamLoop(BaseLoop):
 
     Args:
         runner: the runner.
-        dataloader: over a :class:`~contrastbench.core.hosts.mmseg.dataset.Stream`.
+        dataloader: over a :class:`~contrastbench.core.hosts.stream.Stream`.
         max_iters: number of steps.
     """
 

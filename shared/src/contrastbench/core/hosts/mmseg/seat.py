@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmengine.logging import MessageHub
 from mmseg.models.segmentors import CascadeEncoderDecoder, EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from contrastbench.core.building import build_objective
 from contrastbench.core.errors import InputError
-from contrastbench.core.hosts.mmseg.building import build_objective
-from contrastbench.core.hosts.mmseg.finite import require_finite
+from contrastbench.core.hosts.finite import require_finite
 
 PREFIX = "objective."
 """What the keys of training-only weights, and the names of the objective's losses, begin with."""
@@ -104,7 +105,7 @@ class _Seat:
         """
         if self.objective is None:
             losses: dict[str, Any] = super().loss(inputs, data_samples)  # type: ignore[misc]
-            require_finite(losses, {})
+            require_finite(losses, {}, _step())
             return losses
         index = self._image_index(data_samples)
         with self._tapped() as (features, logits):
@@ -124,7 +125,7 @@ class _Seat:
                 )
             losses[PREFIX + name] = value if name.startswith("loss") else value.detach().float()
         tensors = {f"features[{i}]": feature for i, feature in enumerate(features)}
-        require_finite(losses, {**tensors, "logits": logits[-1]})
+        require_finite(losses, {**tensors, "logits": logits[-1]}, _step())
         return losses
 
     @contextmanager
@@ -198,3 +199,7 @@ def exported_state(segmentor: nn.Module) -> dict[str, Tensor]:
     They load, strictly, into the plain mmsegmentation model of the same configuration.
     """
     return {name: value for name, value in segmentor.state_dict().items() if not name.startswith(PREFIX)}
+
+
+def _step() -> int:
+    return int(MessageHub.get_current_instance().runtime_info.get("iter", 0)) + 1

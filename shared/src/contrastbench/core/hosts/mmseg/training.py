@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import random
-import resource
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from mmengine.dataset import pseudo_collate
@@ -25,12 +19,14 @@ from contrastbench.core.data.sources import SegmentationSource, open_source
 from contrastbench.core.data.verify import verify
 from contrastbench.core.distributed import rank, world_size
 from contrastbench.core.errors import InputError
-from contrastbench.core.hosts.mmseg.dataset import Seeded, SourceDataset, Stream, one_thread
+from contrastbench.core.hosts.environment import environment, find_device, peak_memory
+from contrastbench.core.hosts.mmseg.dataset import SourceDataset
 from contrastbench.core.hosts.mmseg.evaluation import evaluate
 from contrastbench.core.hosts.mmseg.network import build_segmentor
 from contrastbench.core.hosts.mmseg.running import CHECKPOINT, Continuity, QuietRunner, segmentor_of
 from contrastbench.core.hosts.mmseg.schedule import Schedule
 from contrastbench.core.hosts.mmseg.seat import META_KEYS, PREFIX, exported_state
+from contrastbench.core.hosts.stream import Seeded, Stream, one_thread
 from contrastbench.core.metrics import mean_iou
 
 WEIGHTS = "weights.pth"
@@ -76,7 +72,7 @@ class SemanticTraining:
         self.network, self.data, self.objective = network, data, objective
         self.schedule = Schedule.read(schedule)
         self.seed, self.threads = seed, threads
-        self.device = _device(device)
+        self.device = find_device(device)
 
     def fingerprint(self) -> str:
         """Return what names the data by content, after reading all of them once.
@@ -109,7 +105,10 @@ class SemanticTraining:
         size = self.data.get("size")
         if size is not None and (len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size)):
             raise InputError(f"data.size is {list(size)}; it must be [height, width] in pixels")
-        with _environment(self.seed, self.threads, self.device) as device:
+        with (
+            environment(self.seed, self.threads, self.device) as device,
+            DefaultScope.overwrite_default_scope("mmseg"),
+        ):
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
             runner, continuity = self._runner(source, size, run_dir, report, device)
@@ -133,7 +132,7 @@ class SemanticTraining:
                 "parameters": sum(p.numel() for n, p in model.named_parameters() if not n.startswith(PREFIX)),
                 "train_seconds": continuity.seconds,
                 "val_seconds": val_seconds,
-                "peak_memory_bytes": _peak_memory(device),
+                "peak_memory_bytes": peak_memory(device),
                 "counts": {n.removeprefix(PREFIX): v for n, v in continuity.counts.items() if n.startswith(PREFIX)},
             }
         scores = mean_iou(matrix)
@@ -211,43 +210,6 @@ class SemanticTraining:
         return runner, continuity
 
 
-@contextmanager
-def _environment(seed: int, threads: int | None, device: torch.device) -> Iterator[torch.device]:
-    """Seed what the frameworks draw from and set the threads, and leave both as they were found.
-
-    Under ``torchrun``, join the other ranks. Yields the device of this rank.
-    """
-    threads_before, torch_before = torch.get_num_threads(), torch.get_rng_state()
-    python_before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
-    joined = "RANK" in os.environ and not dist.is_initialized()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        torch.cuda.set_device(device)
-    if joined:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    torch.manual_seed(seed)
-    try:
-        with DefaultScope.overwrite_default_scope("mmseg"):
-            yield device
-    finally:
-        if joined:
-            dist.destroy_process_group()
-        torch.set_num_threads(threads_before)
-        torch.set_rng_state(torch_before)
-        random.setstate(python_before)
-        np.random.set_state(numpy_before)  # noqa: NPY002
-
-
-def _device(name: str) -> torch.device:
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device is '{name}'; it must be auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device=cuda, and torch finds no GPU here; set device=cpu, or profile=cpu")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
-
-
 def _agree(model: nn.Module) -> None:
     # Where batch statistics are each rank's own, so are their running means; the first rank's are the ones exported.
     if world_size() > 1:
@@ -263,13 +225,6 @@ def _finish(run_dir: Path, model: nn.Module) -> None:
     torch.save({"state_dict": {n: v.cpu().contiguous() for n, v in exported_state(model).items()}}, partial)
     partial.replace(run_dir / WEIGHTS)
     (run_dir / CHECKPOINT).unlink(missing_ok=True)
-
-
-def _peak_memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _by_class(classes: tuple[str, ...], values: tuple[float, ...]) -> dict[str, float | None]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from mmengine.logging import MessageHub
 from torch import Tensor
 
 
@@ -14,13 +13,14 @@ class NonFiniteLossError(FloatingPointError):
     """A loss was NaN or infinite. The message names the step, the loss and what was not finite before it."""
 
 
-def require_finite(losses: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def require_finite(losses: Mapping[str, Any], tensors: Mapping[str, Tensor], step: int) -> None:
     """Stop when a loss is not finite.
 
     Args:
-        losses: what a segmentor's ``loss`` returns; entries whose name contains ``loss`` are checked, as these are
-            the ones mmengine adds up.
+        losses: scalars, or lists of them, by name; entries whose name contains ``loss`` are checked, as these are
+            the ones that hosts add up.
         tensors: what went into them, looked at only after a failure, to name the first cause.
+        step: the training step, from 1.
 
     Raises:
         NonFiniteLossError: some loss is NaN or infinite.
@@ -36,5 +36,4 @@ def require_finite(losses: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     bad = [f"{name} is {value.sum().item()}" for name, value in terms.items() if not bool(value.isfinite().all())]
     causes = [name for name, tensor in tensors.items() if not bool(tensor.detach().isfinite().all())]
     before = f"{' and '.join(causes)} not finite before it" if causes else "its inputs are finite"
-    step = MessageHub.get_current_instance().runtime_info.get("iter", 0) + 1
     raise NonFiniteLossError(f"step {step}: {', '.join(bad)} ({before}); stopped before this step changed any weight")

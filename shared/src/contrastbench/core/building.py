@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 
 from contrastbench.core.errors import InputError, unknown_name
-from contrastbench.core.objectives import SemanticObjective
 
 
 def build_objective(config: Mapping[str, Any], provided: Mapping[str, Any]) -> nn.Module:
@@ -31,7 +30,9 @@ def build_objective(config: Mapping[str, Any], provided: Mapping[str, Any]) -> n
     factory = _locate(kind) if isinstance(kind, str) else kind
     name = getattr(factory, "__name__", str(factory))
     if not (inspect.isclass(factory) and issubclass(factory, nn.Module)):
-        raise InputError(f"the objective {name} is not an nn.Module; derive it from {SemanticObjective.__qualname__}")
+        raise InputError(
+            f"the objective {name} is not an nn.Module; derive it from one of contrastbench.core.objectives"
+        )
     arguments = {**provided, **options}
     parameters = inspect.signature(factory).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

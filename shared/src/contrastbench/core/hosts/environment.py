@@ -1,0 +1,65 @@
+"""Where a run happens: its device, its threads, its seed, the other ranks; and what it took of the memory."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from contrastbench.core.errors import InputError
+
+
+@contextmanager
+def environment(seed: int, threads: int | None, device: torch.device) -> Iterator[torch.device]:
+    """Seed what the frameworks draw from and set the threads, and leave both as they were found.
+
+    Under ``torchrun``, join the other ranks. Yields the device of this rank.
+    """
+    threads_before, torch_before = torch.get_num_threads(), torch.get_rng_state()
+    python_before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    joined = "RANK" in os.environ and not dist.is_initialized()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
+    if joined:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    torch.manual_seed(seed)
+    try:
+        yield device
+    finally:
+        if joined:
+            dist.destroy_process_group()
+        torch.set_num_threads(threads_before)
+        torch.set_rng_state(torch_before)
+        random.setstate(python_before)
+        np.random.set_state(numpy_before)  # noqa: NPY002
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device that ``"auto"``, ``"cpu"`` or ``"cuda"`` means here.
+
+    Raises:
+        InputError: it is another word, or there is no GPU.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"device is '{name}'; it must be auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device=cuda, and torch finds no GPU here; set device=cpu, or profile=cpu")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return bytes: on a GPU what torch allocated there at most, else the process's peak since it began."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
