@@ -27,7 +27,7 @@ def test_show_has_the_reported_numbers(capsys: pytest.CaptureFixture[str]) -> No
     table = call(capsys, "show", "pixel-contrast/table-4", "--format", "json")
     rows = {row["id"]: row for row in table["rows"]}
     assert rows["hrnetv2-ours"]["reported"] == {"mIoU": 82.2, "seconds_per_iteration": 1.87}
-    assert rows["hrnetv2-ours"]["gain"] == {"over": "hrnetv2", "metric": "mIoU", "value": 1.1}
+    assert rows["hrnetv2-ours"]["gains"] == [{"over": "hrnetv2", "metric": "mIoU", "value": 1.1}]
     assert rows["segsort"]["cited"] is True
     assert rows["segsort"]["reference"] == "[34]"
     assert table["source"]["page"] == 7

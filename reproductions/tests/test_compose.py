@@ -53,7 +53,7 @@ def test_the_paper_profile_is_the_papers() -> None:
         config = compose(["profile=paper", "data.root=somewhere"])
     schedule = container(config, "schedule")
     assert choice(config, "data") == "cityscapes"
-    assert choice(config, "network") == "hrnetv2_w48"
+    assert container(config, "network.name") == "hrnetv2_w48"
     assert choice(config, "hydra/launcher") == "basic"
     assert (schedule["iterations"], schedule["batch_size"], schedule["crop"]) == (40000, 8, [512, 1024])
     optimizer = {"type": "SGD", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005}

@@ -24,7 +24,8 @@ def network(name: str) -> dict[str, Any]:
 def test_every_network_is_tested() -> None:
     folder = Path(str(files("contrastbench.reproductions.conf") / "network"))
 
-    assert sorted(path.stem for path in folder.glob("*.yaml")) == sorted(NETWORKS)
+    semantic = [path.stem for path in folder.glob("*.yaml") if "decode_head" in yaml.safe_load(path.read_text())]
+    assert sorted(semantic) == sorted(NETWORKS)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def describe(table: Table, found: Sequence[Origin]) -> dict[str, Any]:
                 "name": row.name,
                 "settings": row.settings,
                 "reported": row.reported,
-                "gain": None if row.gain is None else asdict(row.gain),
+                "gains": [asdict(gain) for gain in row.gains],
                 "reference": row.reference,
                 "cited": row.cited,
                 "runnable": row.runnable,

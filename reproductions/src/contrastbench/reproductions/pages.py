@@ -86,11 +86,9 @@ def write(folder: Path, readme: Path | None, records: Path) -> list[Path]:
 
 
 def _page(table: Table, records: Sequence[Record]) -> str:
-    source = table.source
     parts = [
         f"# {table.paper}, {table.id}: {table.title}",
-        f"From the {source.document}, table {source.table}, page {source.page}, section {source.section}; "
-        f"{table.data}.",
+        f"From the {table.source.place}; {table.data}.",
     ]
     for report in make_reports(table, records):
         run = " ".join([f"profile={report.study.profile}", f"data={report.study.data}", *report.study.overrides])

@@ -105,7 +105,9 @@ def make_plan(table: Table, overrides: Sequence[str]) -> Plan:
         _check_untouched(table, row, parsed)
     # what lies under a key that rows set differently can only be composed with a row
     common = {key: text for key, text in parsed.items() if _root(key) not in _set_by_rows(table)}
-    config = compose(list(common.values()))
+    shared = _shared(table, parsed)
+    for_all = [text for key, text in shared.items() if _root(key) not in _set_by_rows(table)]
+    config = compose([*for_all, *common.values()])
     study = Study(
         profile=choice(config, "profile"),
         data=choice(config, "data"),
@@ -115,7 +117,7 @@ def make_plan(table: Table, overrides: Sequence[str]) -> Plan:
     rows = _rows(table, container(config, "rows"))
     _check_applied(rows, parsed)
     seeds = _seeds(container(config, "seeds"))
-    runs = [run for row in rows for run in _runs_of_row(table, row, study, seeds, parsed)]
+    runs = [run for row in rows for run in _runs_of_row(table, row, study, seeds, shared, parsed)]
     return Plan(
         table=table,
         study=study,
@@ -136,8 +138,25 @@ def without_irrelevant(node: Any) -> Any:
     return node
 
 
-def _runs_of_row(table: Table, row: Row, study: Study, seeds: Sequence[int], parsed: Mapping[str, str]) -> list[Run]:
-    own = list(row.run or ())
+def _shared(table: Table, parsed: Mapping[str, str]) -> dict[str, str]:
+    """Return the overrides of every row: the table's own, and those of the profile that the user leaves alone."""
+    config = compose([text for key, text in parsed.items() if key in ("profile", "data")])
+    shared = {o.key_or_group: str(o.input_line) for o in parse_overrides(table.run)}
+    profile = choice(config, "profile")
+    for name in (profile, f"{profile}/{choice(config, 'data')}"):
+        shared |= {o.key_or_group: str(o.input_line) for o in parse_overrides(table.profiles.get(name, ()))}
+    return {key: text for key, text in shared.items() if key not in parsed}
+
+
+def _runs_of_row(
+    table: Table,
+    row: Row,
+    study: Study,
+    seeds: Sequence[int],
+    shared: Mapping[str, str],
+    parsed: Mapping[str, str],
+) -> list[Run]:
+    own = [*(text for key, text in shared.items() if _root(key) not in _switched_off(row)), *(row.run or ())]
     applied = {
         key: text for key, text in parsed.items() if _root(key) not in _switched_off(row) and key not in ENGINE_KEYS
     }
@@ -158,7 +177,7 @@ def _runs_of_row(table: Table, row: Row, study: Study, seeds: Sequence[int], par
                 row=row.id,
                 seed=seed,
                 study=study,
-                metrics=tuple(row.reported),
+                metrics=tuple(dict.fromkeys(table.metrics[name].measured for name in row.reported)),
                 experiment=experiment,
                 fingerprint=data,
                 source=source,
@@ -182,6 +201,12 @@ def _check_finite(node: Any, where: str) -> None:
 
 def _check_untouched(table: Table, row: Row, parsed: Mapping[str, str]) -> None:
     """Refuse a user's override of what makes a row this row."""
+    for own in parse_overrides(table.run):
+        if own.key_or_group in parsed:
+            raise InputError(
+                f"'{parsed[own.key_or_group]}': every row of {table.name} is run with {own.input_line}, "
+                "so it cannot be overridden"
+            )
     for own in parse_overrides(row.run or ()):
         key = own.key_or_group
         if key in parsed:

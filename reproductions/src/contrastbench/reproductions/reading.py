@@ -124,6 +124,11 @@ class Fields:
         node.end()
         return taken
 
+    def texts_map(self, key: str) -> dict[str, tuple[str, ...]]:
+        """Take a mapping of lists of texts; empty where the field is absent."""
+        node = self.optional_child(key)
+        return {} if node is None else {str(k): node.texts(k) for k in node._content}
+
     def number_map(self, key: str, keys: Sequence[str]) -> dict[str, float]:
         """Take a mapping of numbers over some of the given keys, at least one."""
         node = self.child(key)

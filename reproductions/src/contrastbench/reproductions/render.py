@@ -111,7 +111,7 @@ def reported_text(table: Table, row: Row, metric: str) -> str:
         return "-"
     # a column is printed with as many decimals as its finest number has
     decimals = max(len(str(r.reported[metric]).partition(".")[2]) for r in table.rows if metric in r.reported)
-    gain = f" (+{row.gain.value:.{decimals}f})" if row.gain and row.gain.metric == metric else ""
+    gain = "".join(f" ({gain.value:+.{decimals}f})" for gain in row.gains if gain.metric == metric)
     return f"{value:.{decimals}f}{gain}"
 
 
@@ -199,8 +199,7 @@ def paper_table(table: Table) -> RenderableType:
     for row in table.rows:
         grid.add_row(row.id, *map(Text, _reported_cells(table, row)))
     claims = [Text(f"claim {c.id} ({c.gain:+.1f}): {c.sentence}") for c in table.claims]
-    where = f"{table.source.document}, table {table.source.table}, page {table.source.page}"
-    source = Text(f"From the {where}, section {table.source.section}; {table.data}.", style="dim")
+    source = Text(f"From the {table.source.place}; {table.data}.", style="dim")
     return Group(grid, *claims, source, *(Text(f"Note: {note}", style="dim") for note in table.notes))
 
 

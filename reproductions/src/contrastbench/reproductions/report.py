@@ -8,7 +8,7 @@ from typing import Any
 
 from contrastbench.reproductions.ledger import Record
 from contrastbench.reproductions.plan import Study
-from contrastbench.reproductions.tables import Claim, Table
+from contrastbench.reproductions.tables import Claim, Metric, Table
 from contrastbench.reproductions.verdict import Summary, Verdict, judge, summarize
 
 
@@ -59,7 +59,7 @@ def make_report(table: Table, study: Study, records: Sequence[Record]) -> Report
     for row in table.rows:
         own = {seed: record for (row_id, seed), record in sorted(latest.items()) if row_id == row.id}
         if own:
-            values = {name: _values(own, name) for name in table.metrics}
+            values = {name: _values(own, m) for name, m in table.metrics.items() if not m.data or study.data in m.data}
             values = {name: by_seed for name, by_seed in values.items() if by_seed}
             summaries = {name: summarize(list(by_seed.values())) for name, by_seed in values.items()}
             rows[row.id] = Reproduced(tuple(own), values, summaries)
@@ -114,9 +114,9 @@ def claim_data(claim: Claim, verdict: Verdict) -> dict[str, Any]:
     return {**asdict(claim), "verdict": asdict(verdict)}
 
 
-def _values(records: dict[int, Record], metric: str) -> dict[int, float]:
-    measured = {seed: record.metrics.get(metric) for seed, record in records.items()}
-    return {seed: float(value) for seed, value in measured.items() if value is not None}
+def _values(records: dict[int, Record], metric: Metric) -> dict[int, float]:
+    measured = {seed: record.metrics.get(metric.measured) for seed, record in records.items()}
+    return {seed: float(value) / metric.divided_by for seed, value in measured.items() if value is not None}
 
 
 def _verdict(table: Table, claim: Claim, rows: dict[str, Reproduced]) -> Verdict:

@@ -27,22 +27,35 @@ class Paper:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a table is printed."""
+    """Where a table, or a figure with numbers, is printed."""
 
     document: Literal["paper", "supplement"]
-    table: int
+    kind: Literal["table", "figure"]
+    number: int
     page: int
     section: str
+
+    @property
+    def place(self) -> str:
+        """Such as ``paper, table 3, page 7, section 4.2``."""
+        return f"{self.document}, {self.kind} {self.number}, page {self.page}, section {self.section}"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of numbers: its unit, which way is better, and how the paper measured it."""
+    """A column of numbers: its unit, which way is better, and how the paper measured it.
+
+    ``measured`` is the name a run gives the number, ``divided_by`` what brings that to the column's unit, ``data`` the
+    data sets a run must be on for its number to stand in this column (empty for any).
+    """
 
     name: str
     unit: str
     better: Literal["higher", "lower"]
     evaluator: str
+    measured: str
+    divided_by: float
+    data: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,7 @@ class Row:
     name: str
     settings: dict[str, str]
     reported: dict[str, float]
-    gain: Gain | None
+    gains: tuple[Gain, ...]
     reference: str | None
     cited: bool
     run: tuple[str, ...] | None
@@ -92,7 +105,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a paper."""
+    """One table of a paper.
+
+    ``run`` holds the Hydra overrides that all its rows share, ``profiles`` those that go with a profile ("paper") or
+    with a data set under a profile ("paper/camvid") and that a user may change.
+    """
 
     paper: str
     id: str
@@ -101,6 +118,8 @@ class Table:
     data: str
     metrics: dict[str, Metric]
     settings: tuple[str, ...]
+    run: tuple[str, ...]
+    profiles: dict[str, tuple[str, ...]]
     rows: tuple[Row, ...]
     claims: tuple[Claim, ...]
     notes: tuple[str, ...]
@@ -137,7 +156,7 @@ def all_tables(papers: Path | None = None) -> list[Table]:
     found = [
         load_table(path.parent.name, path.stem, folder) for path in folder.glob("*/*.yaml") if path.name != "paper.yaml"
     ]
-    return sorted(found, key=lambda t: (t.paper, t.source.document, t.source.table))
+    return sorted(found, key=lambda t: (t.paper, t.source.document, t.source.kind == "figure", t.source.number, t.id))
 
 
 def find_table(name: str, papers: Path | None = None) -> Table:
@@ -199,6 +218,8 @@ def load_table(paper: str, table: str, papers: Path | None = None) -> Table:
         data=fields.text("data"),
         metrics=metrics,
         settings=settings,
+        run=fields.texts("run", optional=True),
+        profiles=fields.texts_map("profiles"),
         rows=tuple(_row(node, settings, metrics) for node in fields.items("rows")),
         claims=tuple(_claim(node, metrics) for node in fields.items("claims", optional=True)),
         notes=fields.texts("notes", optional=True),
@@ -212,7 +233,8 @@ def _source(fields: Fields) -> Source:
     document = fields.choice("document", ("paper", "supplement"))
     source = Source(
         document="paper" if document == "paper" else "supplement",
-        table=int(fields.number("table")),
+        kind="figure" if "figure" in fields else "table",
+        number=int(fields.number("figure" if "figure" in fields else "table")),
         page=int(fields.number("page")),
         section=fields.text("section"),
     )
@@ -227,19 +249,21 @@ def _metric(name: str, fields: Fields) -> Metric:
         unit=fields.text("unit"),
         better="higher" if better == "higher" else "lower",
         evaluator=fields.text("evaluator"),
+        measured=fields.optional_text("measured") or name,
+        divided_by=fields.number("divided_by") if "divided_by" in fields else 1.0,
+        data=fields.texts("data", optional=True),
     )
     fields.end()
     return metric
 
 
 def _row(fields: Fields, settings: tuple[str, ...], metrics: dict[str, Metric]) -> Row:
-    gain_fields = fields.optional_child("gain")
     row = Row(
         id=fields.name("id"),
         name=fields.text("name"),
         settings=fields.text_map("settings", settings),
         reported=fields.number_map("reported", tuple(metrics)),
-        gain=None if gain_fields is None else _gain(gain_fields, metrics),
+        gains=_gains(fields, metrics),
         reference=fields.optional_text("reference"),
         cited=fields.flag("cited"),
         run=fields.texts("run") if "run" in fields else None,
@@ -253,14 +277,19 @@ def _row(fields: Fields, settings: tuple[str, ...], metrics: dict[str, Metric]) 
     return row
 
 
-def _gain(fields: Fields, metrics: dict[str, Metric]) -> Gain:
-    gain = Gain(
-        over=fields.text("over"),
-        metric=fields.choice("metric", tuple(metrics)),
-        value=fields.number("value"),
-    )
-    fields.end()
-    return gain
+def _gains(fields: Fields, metrics: dict[str, Metric]) -> tuple[Gain, ...]:
+    """Read ``gain: {over, metric, value}``, or ``gains: {over, values}`` where several columns print one."""
+    several = fields.optional_child("gains")
+    if several is not None:
+        over, values = several.text("over"), several.number_map("values", tuple(metrics))
+        several.end()
+        return tuple(Gain(over, metric, value) for metric, value in values.items())
+    one = fields.optional_child("gain")
+    if one is None:
+        return ()
+    gain = Gain(one.text("over"), one.choice("metric", tuple(metrics)), one.number("value"))
+    one.end()
+    return (gain,)
 
 
 def _claim(fields: Fields, metrics: dict[str, Metric]) -> Claim:
@@ -284,7 +313,7 @@ def _check_references(table: Table, fields: Fields) -> None:
             raise fields.error(what, f"the id '{repeated[0]}' is given twice")
     rows = {row.id: row for row in table.rows}
     named = [(f"claims[{c.id}].{side}", getattr(c, side), c.metric) for c in table.claims for side in _SIDES]
-    named += [(f"rows[{r.id}].gain.over", r.gain.over, r.gain.metric) for r in table.rows if r.gain]
+    named += [(f"rows[{r.id}].gain.over", g.over, g.metric) for r in table.rows for g in r.gains]
     for where, row_id, metric in named:
         if row_id not in rows:
             raise fields.error(where, f"there is no row '{row_id}'")
