@@ -47,7 +47,7 @@ def test_show_has_what_was_reproduced_and_the_verdicts(reproduce: Any) -> None:
     assert (verdict["profile"], verdict["outcome"], verdict["pairs"]) == ("cpu", "reproduced", 3)
     assert reproduce.data["records"] == 6
     assert reproduce("list") == 0
-    assert [t["records"] for t in reproduce.data] == [6, 0]
+    assert [t["records"] for t in reproduce.data] == [6, 0, 0]
 
 
 def test_plan_says_what_would_run_and_what_it_takes(reproduce: Any) -> None:

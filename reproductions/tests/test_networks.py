@@ -48,7 +48,7 @@ def test_size_and_what_an_objective_sees(name: str, channels: int, millions: flo
     with torch.device("meta"), DefaultScope.overwrite_default_scope("mmseg"):
         segmentor: Any = build_segmentor(network(name), None, source, (512, 1024), sync_batch_norm=False)
 
-    assert segmentor._tapped_channels() == (channels,)
+    assert segmentor.taps.channels(segmentor) == (channels,)
     assert sum(p.numel() for p in segmentor.parameters()) / 1e6 == pytest.approx(millions, rel=0.01)
 
 

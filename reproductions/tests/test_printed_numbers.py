@@ -15,6 +15,13 @@ FIGURES = [table for table in all_tables() if table.source.kind == "figure"]
 
 # How the first line of a table begins where its text does not stand right before its caption.
 HEADERS = {
+    "contextrast/table-2": "Method\tDescri",
+    "contextrast/table-3": "Mathad\tClas",
+    "contextrast/table-4": "\tB-mIoU (5px)",
+    "contextrast/table-5": "\tMethod\t$A",
+    "contextrast/table-6": "\tCCL (Ours)\tSamp",
+    "contextrast/table-7": "w_h\t",
+    "contextrast/table-8": "Ratio K",
     "dcl/table-1": "λ\t",
     "dcl/table-2": "learnable\t",
     "dcl/table-3": "τ\t",

@@ -157,7 +157,7 @@ def test_records_of_different_conditions_are_not_mixed(reproduce: Any) -> None:
     ("words", "message"),
     [
         (["toy/table-1"], "did you mean 'toys'?"),
-        (["toys/table-3"], "did you mean 'table-"),
+        (["toys/table-9"], "did you mean 'table-"),
         (["toys"], "names a paper, not a table; its tables: table-1, table-2"),
         (["toys/table-1", "rows=[plain,beter]"], "did you mean 'better'?"),
         (["toys/table-1", "rows=old"], "is cited from [1]"),
@@ -196,3 +196,35 @@ def test_bad_input_is_one_clear_error_and_leaves_no_record(reproduce: Any, words
     assert reproduce.err.count("\n") == 1
     assert reproduce.out == ""
     assert reproduce.records() == []
+
+
+def test_what_all_rows_share_follows_the_profile_and_the_data(reproduce: Any) -> None:
+    reproduce("run", "toys/table-3", "hydra/launcher=basic", "seeds=1", reproduce.journalled)
+    assert [step for _, step in reproduce.steps] == ["0", "1", "0", "1"]
+    reproduce("run", "toys/table-3", "hydra/launcher=basic", "seeds=1", "profile=smoke", reproduce.journalled)
+    assert [step for _, step in reproduce.steps[4:]] == ["0", "0"]
+    # the user's own word counts more than the table's
+    reproduce("run", "toys/table-3", "hydra/launcher=basic", "seeds=1", "experiment.steps=3", reproduce.journalled)
+    assert [step for _, step in reproduce.steps[6:]] == ["0", "1", "2", "0", "1", "2"]
+    reproduce(
+        "run", "toys/table-3", "hydra/launcher=basic", "seeds=1", "data=camvid", "data.root=x", reproduce.journalled
+    )
+    assert {run for run, _ in reproduce.steps[12:]} == {"10.0/0"}
+
+
+def test_a_column_takes_numbers_of_its_own_data_in_its_own_unit(reproduce: Any) -> None:
+    reproduce("run", "toys/table-3", "hydra/launcher=basic", "seeds=1")
+    rows = {row["id"]: row for row in reproduce.data["rows"]}
+    assert rows["plain"]["reproduced"]["here"]["mean"] == pytest.approx(0.5)
+    assert "there" not in rows["plain"]["reproduced"]
+
+
+def test_what_all_rows_share_cannot_be_overridden(reproduce: Any) -> None:
+    assert reproduce("run", "toys/table-3", "experiment=semantic") == 2
+    assert "every row of toys/table-3 is run with experiment=toy" in reproduce.err
+
+
+def test_several_gains_and_a_figure_are_shown_as_printed(reproduce: Any) -> None:
+    reproduce("show", "toys/table-3", format="text")
+    assert "0.48 (-0.02)" in reproduce.out
+    assert "figure 3" in reproduce.out
