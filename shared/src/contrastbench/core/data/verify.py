@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from contrastbench.core.data.cache import cache_dir
-from contrastbench.core.data.pictures import read_image, read_labels
+from contrastbench.core.data.pictures import image_size, read_image, read_labels
 from contrastbench.core.data.sources import Pair, SegmentationSource
 from contrastbench.core.errors import InputError
 
@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]
 _SPLITS = ("train", "val")
 
 
-def verify(source: SegmentationSource, progress: Progress | None = None) -> str:
+def verify(source: SegmentationSource, progress: Progress | None = None, instances: bool = False) -> str:
     """Read every image and label map of ``source`` and return what names its content.
 
     The outcome is kept in the cache folder, by the paths, sizes and times of the files, so that the same files are
@@ -31,19 +31,22 @@ def verify(source: SegmentationSource, progress: Progress | None = None) -> str:
     Args:
         source: the data.
         progress: called with pairs done and pairs in all.
+        instances: whether the validation split's maps of instance ids, which some metrics need, are read too.
 
     Returns:
         A SHA-256 over classes, label map, and every file's name below the root and bytes (64 hex digits). Where the
         data lie and when they were written does not enter.
 
     Raises:
-        InputError: an image or a label map that does not decode, an image without label map, a label id that is
-            neither a class nor ignored, or an image and label map that differ in size. The file is named.
+        InputError: an image or a map that does not decode, an image without label map, a label id that is neither a
+            class nor ignored, or an image and map that differ in size. The file is named. Or there should be maps of
+            instance ids and are none.
     """
-    record = cache_dir() / "verified" / f"{_state(source)}.txt"
+    maps = source.instance_maps("val") if instances else ()
+    record = cache_dir() / "verified" / f"{_state(source, maps)}.txt"
     if record.is_file():
         return record.read_text(encoding="ascii")
-    fingerprint = _read_all(source, progress)
+    fingerprint = _read_all(source, maps, progress)
     record.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=record.parent, delete=False) as partial:
         partial.write(fingerprint)
@@ -51,9 +54,9 @@ def verify(source: SegmentationSource, progress: Progress | None = None) -> str:
     return fingerprint
 
 
-def _state(source: SegmentationSource) -> str:
+def _state(source: SegmentationSource, maps: tuple[Path, ...]) -> str:
     digest = hashlib.sha256(_meaning(source))
-    for path in (path for split in _SPLITS for pair in source.pairs(split) for path in pair):
+    for path in (*(path for split in _SPLITS for pair in source.pairs(split) for path in pair), *maps):
         try:
             status = path.stat()
         except FileNotFoundError:
@@ -67,7 +70,7 @@ def _meaning(source: SegmentationSource) -> bytes:
     return json.dumps([source.classes, label_map, source.ignore_index]).encode()
 
 
-def _read_all(source: SegmentationSource, progress: Progress | None) -> str:
+def _read_all(source: SegmentationSource, maps: tuple[Path, ...], progress: Progress | None) -> str:
     pairs = [(split, pair) for split in _SPLITS for pair in source.pairs(split)]
     lookup = source.lookup()
     digest = hashlib.sha256(_meaning(source))
@@ -79,6 +82,8 @@ def _read_all(source: SegmentationSource, progress: Progress | None) -> str:
             digest.update(f"\n{split} {image.relative_to(source.root).as_posix()} {content}".encode())
             if progress is not None:
                 progress(done, len(pairs))
+        for path, content in zip(maps, pool.map(_check_instances, source.images("val"), maps), strict=True):
+            digest.update(f"\ninstances {path.relative_to(source.root).as_posix()} {content}".encode())
     finally:
         pool.shutdown(cancel_futures=True)
     return digest.hexdigest()
@@ -103,3 +108,13 @@ def _check(source: SegmentationSource, pair: Pair, lookup: np.ndarray) -> str:
     content = hashlib.sha256(image_path.read_bytes())
     content.update(label_path.read_bytes())
     return content.hexdigest()
+
+
+def _check_instances(image_path: Path, path: Path) -> str:
+    size, instances = image_size(image_path), read_labels(path)
+    if instances.shape != size:
+        raise InputError(
+            f"'{image_path}' is {size[0]}x{size[1]} pixels and its map of instance ids '{path}' "
+            f"{instances.shape[0]}x{instances.shape[1]}; they must be the same size"
+        )
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -10,6 +10,7 @@ from contrastbench.core.data.scenes.export_cityscapes import export_cityscapes
 from contrastbench.core.data.scenes.export_coco import export_coco
 from contrastbench.core.data.scenes.export_lvis import export_lvis
 from contrastbench.core.data.scenes.export_mmseg import export_mmseg
+from contrastbench.core.data.scenes.export_tree import export_tree
 from contrastbench.core.data.scenes.scene import DRAWING, SPLITS, Instance, Part, Scene, SceneSet
 from contrastbench.core.data.scenes.storing import LAYOUTS, cached
 from contrastbench.core.data.scenes.taxonomy import CLASSES, PALETTE, PARTS, THINGS, VOID, Category, fine_categories
@@ -34,5 +35,6 @@ __all__ = [
     "export_coco",
     "export_lvis",
     "export_mmseg",
+    "export_tree",
     "fine_categories",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from contrastbench.core.data.cache import cache_dir
@@ -10,6 +11,7 @@ from contrastbench.core.data.scenes.export_cityscapes import export_cityscapes
 from contrastbench.core.data.scenes.export_coco import export_coco
 from contrastbench.core.data.scenes.export_lvis import export_lvis
 from contrastbench.core.data.scenes.export_mmseg import export_mmseg
+from contrastbench.core.data.scenes.export_tree import TREES, export_tree
 from contrastbench.core.data.scenes.folder import Progress
 from contrastbench.core.data.scenes.scene import SceneSet
 from contrastbench.core.errors import unknown_name
@@ -19,6 +21,7 @@ LAYOUTS: dict[str, Callable[[SceneSet, str | Path, Progress | None], None]] = {
     "cityscapes": export_cityscapes,
     "coco": export_coco,
     "lvis": export_lvis,
+    **{layout: partial(export_tree, layout) for layout in TREES},
 }
 """Layout names and what writes them."""
 

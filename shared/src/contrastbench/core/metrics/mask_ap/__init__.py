@@ -1,0 +1,10 @@
+"""Average precision of instance masks, as the COCO API and as Cityscapes compute it.
+
+The two differ by points on the same results: never compare one with the other.
+"""
+
+from contrastbench.core.metrics.mask_ap.cityscapes_ap import CityscapesAP
+from contrastbench.core.metrics.mask_ap.coco_ap import CocoAP
+from contrastbench.core.metrics.mask_ap.occluded_ap import OccludedAP
+
+__all__ = ["CityscapesAP", "CocoAP", "OccludedAP"]
