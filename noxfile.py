@@ -11,7 +11,7 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests"]
 
-MEMBERS = ["shared", "packages/contextrast", "packages/dcl", "packages/pixel-contrast", "reproductions"]
+MEMBERS = ["shared", "packages/contextrast", "packages/dcl", "packages/longtail", "packages/pixel-contrast", "reproductions"]
 PYTHON_FILES = [*MEMBERS, "tests", "docs", "noxfile.py"]
 
 
@@ -68,11 +68,12 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def constraints(session: nox.Session) -> None:
     """Resolve constraints.txt anew: -- [uv pip compile arguments, such as --upgrade]."""
-    ours = ("core", "contextrast", "dcl", "pixel-contrast", "reproductions")
+    ours = ("core", "contextrast", "dcl", "longtail", "pixel-contrast", "reproductions")
     session.run_install(
         "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-emit-index-url", "--no-header",
         "--python-version=3.11", "--all-extras", "--group=pyproject.toml:dev",
         *(f"--no-emit-package=contrastbench-{name}" for name in ours),
+        "--no-emit-package=detectron2",  # from its own repository, which has no hash to check
         *(f"{member}/pyproject.toml" for member in MEMBERS),
         "--output-file=constraints.txt", *session.posargs,
     )  # fmt: skip
