@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import measure
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -26,6 +25,7 @@ from contrastbench.core.losses import KeyTable, select_pairs
 from contrastbench.core.ops.class_infonce import negative_logsumexp, positive_terms
 from contrastbench.core.ops.sampled_infonce import sampled_infonce
 from contrastbench.core.samplers import SemiHardPairs
+from contrastbench.core.testing.measure import measure
 
 ANCHORS, CLASSES, PER_CLASS, DIM, TEMPERATURE = 1024, 19, 10_000, 256, 0.1
 # N = 2,975 images of Cityscapes: a region entry and ten queued pixels for each, in each class

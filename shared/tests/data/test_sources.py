@@ -115,4 +115,4 @@ def test_real_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     assert (len(street.train), len(street.val)) == (367, 101)
     assert (len(town.train), len(town.val)) == (1, 1)
-    assert len(verify(town)) == 64
+    assert len(verify(town, instances=True)) == 64

@@ -9,6 +9,9 @@ import pytest
 if importlib.util.find_spec("mmseg") is not None:
     # Before any test imports parts of mmsegmentation, which need what the host stands in for.
     importlib.import_module("contrastbench.core.hosts.mmseg")
+if importlib.util.find_spec("detectron2") is not None:
+    # Before any test imports parts of detectron2, which warn where the host does not let them.
+    importlib.import_module("contrastbench.core.hosts.detectron2")
 
 
 @pytest.fixture

@@ -138,3 +138,28 @@ def test_registered_by_name(tmp_path: Path) -> None:
 
     assert len(dataset) == 2
     assert dataset.metainfo["classes"][0] == "sky"
+
+
+def test_a_factor_on_the_own_size_is_one_on_a_size_that_all_share(tmp_path: Path) -> None:
+    root = write_camvid(tmp_path)
+    schedule = Schedule.read({"iterations": 1, "batch_size": 1, "optimizer": {"type": "SGD", "lr": 0.1}})
+    shared, own = (
+        Seeded(SourceDataset(camvid(root), "train", None, schedule.pipeline((24, 32), own_sizes)), seed=0)
+        for own_sizes in (False, True)
+    )
+
+    for ticket in [(0, 0), (1, 3), (2, 1)]:
+        assert torch.equal(shared[ticket]["inputs"], own[ticket]["inputs"])
+
+
+def test_images_of_different_sizes_are_resized_by_a_factor(tmp_path: Path) -> None:
+    from PIL import Image
+
+    root = write_camvid(tmp_path)
+    for part, shape in (("train", (3,)), ("trainannot", ())):
+        Image.fromarray(np.zeros((96, 64, *shape), np.uint8)).save(root / part / "0001.png")
+    options = {"iterations": 1, "batch_size": 1, "optimizer": {"type": "SGD", "lr": 0.1}, "scale": [0.5, 0.5]}
+    pipeline = Schedule.read({**options, "crop": [512, 512]}).pipeline((24, 32), own_sizes=True)
+    dataset = SourceDataset(camvid(root), "train", None, pipeline)
+
+    assert [tuple(dataset[i]["inputs"].shape[1:]) for i in (0, 1, 2)] == [(12, 16), (48, 32), (12, 16)]

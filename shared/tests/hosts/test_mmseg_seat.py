@@ -89,6 +89,70 @@ def test_taps_may_be_outputs_of_the_backbone(generator: torch.Generator) -> None
     assert [tuple(feature.shape) for feature in features] == [(2, 4, 8, 8), (2, 8, 1, 1)]
 
 
+LAYERS = ["backbone.layer1", "backbone.layer2", "backbone.layer3", "backbone.layer4"]
+
+
+def test_taps_may_be_modules_by_name(generator: torch.Generator) -> None:
+    named = build("deeplab", objective=objective("Recorder"), taps=LAYERS)
+    indexed = build("deeplab", objective=objective("Recorder"), taps=[0, 1, 2, 3])
+    images, samples = batch(generator)
+    torch.manual_seed(1)  # of the dropout
+    named_losses = named.loss(images, samples)
+    torch.manual_seed(1)
+    indexed_losses = indexed.loss(images, samples)
+
+    assert named.objective.given[0] == indexed.objective.given[0] == (8, 16, 32, 64)
+    [(first, _, _, _)], [(second, _, _, _)] = named.objective.calls, indexed.objective.calls
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert all(torch.equal(value, indexed_losses[name]) for name, value in named_losses.items())
+    assert first[0].requires_grad
+
+
+def test_taps_by_name_keep_their_order_and_may_be_in_the_head(generator: torch.Generator) -> None:
+    model = build("deeplab", objective=objective("Recorder"), taps=["decode_head.bottleneck", "backbone.layer1.0"])
+    model.loss(*batch(generator))
+
+    [(features, _, _, _)] = model.objective.calls
+    assert model.objective.given[0] == tuple(feature.shape[1] for feature in features) == (8, 8)
+    assert [feature.shape[2] for feature in features] == [4, 8]
+
+
+def test_taps_by_name_are_of_training_only(generator: torch.Generator) -> None:
+    model = build("deeplab", objective=objective("Recorder"), taps=LAYERS)
+    images, samples = batch(generator)
+    model.loss(images, samples)
+    model.eval()
+    model.predict(images, samples)
+
+    assert len(model.objective.calls) == 1
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_same_weights_whatever_is_tapped() -> None:
+    states = []
+    for taps in (LAYERS, [0], "decode_input"):
+        model = build("deeplab", objective=objective("Compact"), taps=taps)
+        model.init_weights()
+        states.append(exported_state(model))
+
+    assert all(torch.equal(states[0][name], state[name]) for state in states for name in states[0])
+
+
+@pytest.mark.parametrize(
+    ("taps", "message"),
+    [
+        (["backbone.layr1"], r"did you mean .*'backbone\.layer1'"),
+        (["backbone"], r"'backbone' gives no feature map"),
+        (["auxiliary_head.conv_seg"], "takes no part in a pass"),
+        (["backbone.layer1", 3], "list of names of modules"),
+        ([""], "unknown module"),
+    ],
+)
+def test_wrong_names_of_taps_are_explained(taps: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build("deeplab", objective=objective("Recorder"), taps=taps)
+
+
 def test_head_runs_once_a_step(generator: torch.Generator) -> None:
     model = build("hrnet", objective=objective("Recorder"))
     runs: list[int] = []

@@ -1,10 +1,10 @@
-"""Building an objective from the mapping that names it."""
+"""Building an objective or a metric from the mapping that names it."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -23,17 +23,49 @@ def build_objective(config: Mapping[str, Any], provided: Mapping[str, Any]) -> n
     Raises:
         InputError: there is no such class, or it does not take these arguments.
     """
-    options = dict(config)
-    kind = options.pop("type", None)
-    if kind is None:
-        raise InputError("an objective needs a 'type': the dotted path of its class, as in package.module.ClassName")
-    factory = _locate(kind) if isinstance(kind, str) else kind
-    name = getattr(factory, "__name__", str(factory))
+    factory, options = _factory("objective", config, lambda value: issubclass(value, nn.Module))
     if not (inspect.isclass(factory) and issubclass(factory, nn.Module)):
         raise InputError(
-            f"the objective {name} is not an nn.Module; derive it from one of contrastbench.core.objectives"
+            f"the objective {_name(factory)} is not an nn.Module; derive it from one of contrastbench.core.objectives"
         )
-    arguments = {**provided, **options}
+    objective: nn.Module = _build("objective", factory, {**provided, **options})
+    return objective
+
+
+def build_metric(config: Mapping[str, Any], provided: Mapping[str, Any]) -> Any:
+    """Return the metric that ``config`` names.
+
+    Args:
+        config: ``type``, the dotted path of a class (``"contrastbench.core.metrics.BoundaryMIoU"``) or a class, and
+            its arguments.
+        provided: arguments that the host knows. Its constructor gets those that it declares; those in ``config`` take
+            their place.
+
+    Raises:
+        InputError: there is no such class, or it does not take these arguments.
+    """
+    factory, options = _factory("metric", config, lambda value: hasattr(value, "compute") or "__call__" in vars(value))
+    if not callable(factory):
+        raise InputError(f"the metric {_name(factory)} is not a class; name the class of a metric")
+    declared = inspect.signature(factory).parameters
+    known = {name: value for name, value in provided.items() if name in declared}
+    return _build("metric", factory, {**known, **options})
+
+
+def _factory(kind: str, config: Mapping[str, Any], fits: Callable[[type], bool]) -> tuple[Any, dict[str, Any]]:
+    """Return what ``config`` names, and its other options; ``fits`` tells which classes to suggest."""
+    options = dict(config)
+    path = options.pop("type", None)
+    if path is None:
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise InputError(
+            f"{article} {kind} needs a 'type': the dotted path of its class, as in package.module.ClassName"
+        )
+    return (_locate(kind, path, fits) if isinstance(path, str) else path), options
+
+
+def _build(kind: str, factory: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    name = _name(factory)
     parameters = inspect.signature(factory).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         for option in arguments.keys() - parameters:
@@ -42,14 +74,18 @@ def build_objective(config: Mapping[str, Any], provided: Mapping[str, Any]) -> n
     missing = [n for n in required if n not in arguments]
     if missing:
         hint = " (the number of training images)" if "num_images" in missing else ""
-        raise InputError(f"{name} needs {', '.join(missing)}{hint}; add it to the objective's options")
+        raise InputError(f"{name} needs {', '.join(missing)}{hint}; add it to the {kind}'s options")
     return factory(**arguments)
 
 
-def _locate(path: str) -> Any:
+def _name(factory: Any) -> str:
+    return getattr(factory, "__name__", str(factory))
+
+
+def _locate(kind: str, path: str, fits: Callable[[type], bool]) -> Any:
     module_name, _, name = path.rpartition(".")
     if not module_name:
-        raise InputError(f"objective type '{path}' is not a dotted path; write package.module.ClassName")
+        raise InputError(f"{kind} type '{path}' is not a dotted path; write package.module.ClassName")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -57,9 +93,9 @@ def _locate(path: str) -> Any:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
         raise InputError(
-            f"objective type '{path}': there is no module '{error.name}'; check the path, or install what provides it"
+            f"{kind} type '{path}': there is no module '{error.name}'; check the path, or install what provides it"
         ) from error
     if not hasattr(module, name):
-        known = [n for n, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)]
-        raise unknown_name(f"objective in {module_name}", name, known)
+        known = [n for n, value in vars(module).items() if inspect.isclass(value) and fits(value)]
+        raise unknown_name(f"{kind} in {module_name}", name, known)
     return getattr(module, name)

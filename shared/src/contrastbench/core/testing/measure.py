@@ -13,9 +13,13 @@ import torch
 
 
 class Cost(NamedTuple):
-    """What one call costs: seconds (the best of the repeats) and bytes beyond what its inputs take."""
+    """What one call costs: seconds (the best of the repeats) and bytes beyond what its inputs take.
+
+    ``cpu_seconds`` is the work of all threads, whatever else the machine was doing meanwhile.
+    """
 
     seconds: float
+    cpu_seconds: float
     extra_bytes: int
     value: Any
 
@@ -32,12 +36,14 @@ def _child(pipe: Connection, setup: Callable[[], Any], call: Callable[[Any], Any
     torch.set_num_threads(threads)
     inputs = setup()
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak that the set-up made
-    before, seconds, value = _status("VmRSS"), [], None
+    before, value = _status("VmRSS"), None
+    seconds, cpu_seconds = [], []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         value = call(inputs)
         seconds.append(time.perf_counter() - start)
-    pipe.send(Cost(min(seconds), _status("VmHWM") - before, value))
+        cpu_seconds.append(time.process_time() - cpu_start)
+    pipe.send(Cost(min(seconds), min(cpu_seconds), _status("VmHWM") - before, value))
 
 
 def measure(setup: Callable[[], Any], call: Callable[[Any], Any], *, repeats: int = 3, threads: int) -> Cost:

@@ -29,6 +29,11 @@ class SourceDataset(BaseSegDataset):
             shape; None for their own.
         pipeline: transforms after loading, as mmsegmentation's.
         test_mode: as of ``BaseSegDataset``.
+        instances: whether the map of instance ids of each image is loaded too, as ``instances`` (int32), the ids as
+            they are in the file.
+
+    Raises:
+        InputError: the source has no instance ids, and they are wanted.
     """
 
     def __init__(
@@ -38,9 +43,11 @@ class SourceDataset(BaseSegDataset):
         size: Sequence[int] | None = None,
         pipeline: Sequence[Any] = (),
         test_mode: bool = False,
+        instances: bool = False,
     ) -> None:
         self.source = source if isinstance(source, SegmentationSource) else open_source(source)
         self.pairs = self.source.pairs(split)
+        self.instances = self.source.instance_maps(split) if instances else None
         self.size = (int(size[0]), int(size[1])) if size is not None else None
         height, width = self.size or image_size(self.pairs[0][0])
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] | None = (
@@ -74,6 +81,8 @@ class SourceDataset(BaseSegDataset):
             # Some transforms write in place.
             image, labels = (array.copy() for array in self._kept[index])
         shape = image.shape[:2]
+        if self.instances is not None:
+            results["instances"] = self._read_instances(self.instances[index], shape)
         return results | {
             "img": image,
             "gt_seg_map": labels,
@@ -92,3 +101,9 @@ class SourceDataset(BaseSegDataset):
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
             labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         return image, labels
+
+    def _read_instances(self, path: Path, shape: tuple[int, int]) -> np.ndarray:
+        instances: np.ndarray = read_labels(path).astype(np.int32)
+        if self.size is not None and instances.shape != shape:
+            instances = cv2.resize(instances, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        return instances

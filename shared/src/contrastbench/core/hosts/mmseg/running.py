@@ -68,9 +68,10 @@ class QuietRunner(Runner):
             return super().load_checkpoint(*args, **kwargs)
 
     def close(self) -> None:
-        """Close the log files."""
+        """Close the log files, and take them from the logger, which mmengine keeps as its current one."""
         for handler in self.logger.handlers:
             handler.close()
+        self.logger.handlers.clear()
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: nn.Module) -> nn.Module:
         """Return the model on the device, for several ranks where there are."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.hosts.mmseg.transforms import META_KEYS
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,17 @@ class Schedule:
             )
         return course
 
-    def pipeline(self, size: tuple[int, int]) -> list[dict[str, Any]]:
-        """Return the augmentations, as mmsegmentation builds them, for images of ``size`` (height, width)."""
-        from contrastbench.core.hosts.mmseg.seat import META_KEYS
+    def pipeline(self, size: tuple[int, int], own_sizes: bool = False) -> list[dict[str, Any]]:
+        """Return the augmentations, as mmsegmentation builds them.
 
+        Args:
+            size: height and width of the images, which without ``crop`` is that of the crops too.
+            own_sizes: whether images may differ in size, each then resized by a factor on its own.
+        """
+        fixed = {"type": "RandomResize", "scale": (size[1], size[0])}
         return [
             {
-                "type": "RandomResize",
-                "scale": (size[1], size[0]),
+                **({"type": "OwnSizeRandomResize"} if own_sizes else fixed),
                 "ratio_range": self.scale,
                 "keep_ratio": True,
             },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,21 +15,11 @@ from torch import Tensor, nn
 from contrastbench.core.building import build_objective
 from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.finite import require_finite
+from contrastbench.core.hosts.mmseg.taps import Taps, last_head
+from contrastbench.core.hosts.mmseg.transforms import META_KEYS
 
 PREFIX = "objective."
 """What the keys of training-only weights, and the names of the objective's losses, begin with."""
-
-META_KEYS = (
-    "img_path",
-    "seg_map_path",
-    "ori_shape",
-    "img_shape",
-    "pad_shape",
-    "scale_factor",
-    "flip",
-    "flip_direction",
-)
-"""What ``PackSegInputs`` keeps of each image, ``sample_idx`` aside."""
 
 
 class _Seat:
@@ -40,19 +30,16 @@ class _Seat:
     decode_head: nn.Module
     num_classes: int
     out_channels: int
-    extract_feat: Callable[[Tensor], Any]
 
     def __init__(
         self,
         *args: Any,
         objective: Mapping[str, Any] | None = None,
-        taps: str | Sequence[int] = "decode_input",
+        taps: str | Sequence[int] | Sequence[str] = "decode_input",
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        if not (taps == "decode_input" or (not isinstance(taps, str) and taps)):
-            raise InputError(f"taps is {taps!r}; it must be 'decode_input' or a list of indices into the features")
-        self.taps = taps if isinstance(taps, str) else tuple(taps)
+        self.taps = Taps(taps)
         self.num_images: int | None = None
         self.objective: nn.Module | None = None
         if objective is None:
@@ -63,34 +50,12 @@ class _Seat:
         # the network the same weights with and without an objective.
         with torch.random.fork_rng(devices=[]):
             provided = {
-                "in_channels": self._tapped_channels(),
+                "in_channels": self.taps.channels(self),
                 "num_classes": self.num_classes,
-                "ignore_index": self._last_head.ignore_index,
+                "ignore_index": last_head(self).ignore_index,
             }
             self.objective = build_objective(objective, provided)
         self.num_images = objective.get("num_images")
-
-    @property
-    def _last_head(self) -> Any:
-        head = self.decode_head
-        return head[-1] if isinstance(head, nn.ModuleList) else head
-
-    def _tapped_channels(self) -> tuple[int, ...]:
-        if self.taps == "decode_input":
-            channels = self._last_head.in_channels
-            return (channels,) if isinstance(channels, int) else tuple(channels)
-        training = self.backbone.training
-        self.eval()  # type: ignore[attr-defined]  # so that no statistics are taken of this image
-        with torch.no_grad():
-            features = self.extract_feat(torch.zeros(1, 3, 128, 128))
-        self.train(training)  # type: ignore[attr-defined]
-        return tuple(feature.shape[1] for feature in self._select(features))
-
-    def _select(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        try:
-            return tuple(features[int(index)] for index in self.taps)
-        except IndexError:
-            raise InputError(f"taps {list(self.taps)}: the network gives {len(features)} feature maps") from None
 
     def loss(self, inputs: Tensor, data_samples: list[Any]) -> dict[str, Any]:
         """Return the segmentor's losses and, each under ``objective.``, what the objective returns.
@@ -108,15 +73,16 @@ class _Seat:
             require_finite(losses, {}, _step())
             return losses
         index = self._image_index(data_samples)
-        with self._tapped() as (features, logits):
+        with self._tapped() as (collected, logits):
             losses = super().loss(inputs, data_samples)  # type: ignore[misc]
+        features = self.taps.checked(collected)
         if not logits or not features:
             raise InputError(
-                f"the head {type(self._last_head).__name__} has no {'features' if logits else 'logits'} to tap: it "
+                f"the head {type(last_head(self)).__name__} has no {'features' if logits else 'logits'} to tap: it "
                 "does not use conv_seg on transformed inputs; give taps as indices, or use another head"
             )
         labels = torch.stack([sample.gt_sem_seg.data.squeeze(0) for sample in data_samples]).long()
-        results = self.objective(tuple(features), logits[-1], labels, torch.tensor(index, device=labels.device))
+        results = self.objective(features, logits[-1], labels, torch.tensor(index, device=labels.device))
         for name, value in results.items():
             if "loss" in name and not name.startswith("loss"):
                 raise InputError(
@@ -129,27 +95,16 @@ class _Seat:
         return losses
 
     @contextmanager
-    def _tapped(self) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    def _tapped(self) -> Iterator[tuple[list[Any], list[Tensor]]]:
         """Collect the tapped features and the logits of whatever runs inside, so that nothing runs twice."""
-        head, features, logits = self._last_head, list[Tensor](), list[Tensor]()
-        owner, method = (head, "_transform_inputs") if self.taps == "decode_input" else (self, "extract_feat")
-        original = getattr(owner, method)
-
-        def recorded(inputs: Any) -> Any:
-            outputs = original(inputs)
-            if owner is self:
-                features[:] = self._select(outputs)
-            else:
-                features[:] = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-            return outputs
-
-        setattr(owner, method, recorded)
-        hook = head.conv_seg.register_forward_hook(lambda module, inputs, output: logits.append(output))
+        logits: list[Tensor] = []
+        classifier = last_head(self).conv_seg
+        hook = classifier.register_forward_hook(lambda module, inputs, output: logits.append(output))
         try:
-            yield features, logits
+            with self.taps.collected(self) as features:  # type: ignore[arg-type]
+                yield features, logits
         finally:
             hook.remove()
-            delattr(owner, method)
 
     def _image_index(self, data_samples: list[Any]) -> list[int]:
         try:
@@ -179,7 +134,9 @@ class ObjectiveSegmentor(_Seat, EncoderDecoder):
             ``ignore_index`` are filled in; ``num_images`` is the user's to give.
         taps: which features the objective sees. ``"decode_input"``: what the last decode head works on after it has
             selected and joined its inputs (HRNet: the four branches at stride 4; DeepLabV3: layer 4; OCR: the joined
-            branches before the context module). Or indices into what the backbone, or the neck, gives.
+            branches before the context module). Or indices into what the backbone, or the neck, gives. Or names of
+            modules of the network, whose outputs they are (``["backbone.layer1", "backbone.layer4"]``); a layer that
+            works in place on such an output changes what the objective sees.
         args: as of ``EncoderDecoder``.
         kwargs: as of ``EncoderDecoder``.
 

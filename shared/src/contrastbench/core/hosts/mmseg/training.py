@@ -1,9 +1,9 @@
-"""Semantic training as an experiment: a network, data, a schedule, perhaps an objective; mIoU at the end."""
+"""Semantic training as an experiment: a network, data, a schedule, perhaps an objective; an evaluation at the end."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ from contrastbench.core.distributed import rank, world_size
 from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.environment import environment, find_device, peak_memory
 from contrastbench.core.hosts.mmseg.dataset import SourceDataset
-from contrastbench.core.hosts.mmseg.evaluation import evaluate
+from contrastbench.core.hosts.mmseg.evaluation import Evaluation, evaluate, merged, results
 from contrastbench.core.hosts.mmseg.network import build_segmentor
+from contrastbench.core.hosts.mmseg.predictions import write_predictions
 from contrastbench.core.hosts.mmseg.running import CHECKPOINT, Continuity, QuietRunner, segmentor_of
 from contrastbench.core.hosts.mmseg.schedule import Schedule
-from contrastbench.core.hosts.mmseg.seat import META_KEYS, PREFIX, exported_state
+from contrastbench.core.hosts.mmseg.seat import PREFIX, exported_state
+from contrastbench.core.hosts.mmseg.transforms import PackEvaluated
 from contrastbench.core.hosts.stream import Seeded, Stream, one_thread
 from contrastbench.core.metrics import mean_iou
+from contrastbench.core.metrics.evaluated import SegmentationMetric
 
 WEIGHTS = "weights.pth"
 """File in the run's folder that a finished run leaves: the evaluated weights, for a plain mmsegmentation model."""
@@ -40,8 +43,9 @@ class SemanticTraining:
     """Train a semantic segmentation network and measure mIoU on the validation split.
 
     The last weights are evaluated (or their running mean), never the best on validation. Images are evaluated whole,
-    at one scale, and at ``data.size`` where it is given: the result names that resolution. The same arguments give
-    the same result; on a CPU to the bit, interrupted and resumed or not, for the same number of threads.
+    at ``data.size`` where it is given, and at one scale unless ``evaluation`` says otherwise: the result names that
+    resolution and the scales. The same arguments give the same result; on a CPU to the bit, interrupted and resumed
+    or not, for the same number of threads.
 
     Launched by ``torchrun`` (``RANK`` in the environment), it trains on all ranks, and every rank returns the result.
 
@@ -54,9 +58,11 @@ class SemanticTraining:
         seed: of weights, order of samples, augmentation.
         threads: of the CPU; None leaves torch's own number.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        evaluation: as :class:`~contrastbench.core.hosts.mmseg.evaluation.Evaluation`: ``scales``, ``flip``, and
+            ``metrics`` beside mIoU; None for mIoU at a single scale.
 
     Raises:
-        InputError: the schedule has an unknown or impossible option, or the device is not there.
+        InputError: the schedule or the evaluation has an unknown or impossible option, or the device is not there.
     """
 
     def __init__(
@@ -68,9 +74,11 @@ class SemanticTraining:
         seed: int = 0,
         threads: int | None = None,
         device: str = "auto",
+        evaluation: Mapping[str, Any] | None = None,
     ) -> None:
         self.network, self.data, self.objective = network, data, objective
         self.schedule = Schedule.read(schedule)
+        self.evaluation = Evaluation.read(evaluation)
         self.seed, self.threads = seed, threads
         self.device = find_device(device)
 
@@ -80,7 +88,8 @@ class SemanticTraining:
         Raises:
             InputError: something is wrong with the data.
         """
-        return verify(open_source(self.data))
+        source = open_source(self.data)
+        return verify(source, instances=_need_instances(self.evaluation.build(source)))
 
     def run(self, run_dir: Path, report: Report = lambda done, total: None) -> dict[str, Any]:
         """Train, going on from a checkpoint in ``run_dir`` if there is one, and evaluate.
@@ -92,23 +101,23 @@ class SemanticTraining:
 
         Returns:
             ``mIoU`` and ``mean_accuracy`` in points; ``per_class`` with ``IoU`` and ``accuracy`` by class name (None
-            where a class has none); ``evaluation``, how it was measured; ``iterations``; ``parameters`` of the
-            exported network; ``train_seconds``, over all its interruptions; ``val_seconds``; ``peak_memory_bytes``
-            (on a GPU what torch allocated there, else the process's peak since it began); ``counts``, what the
-            objective last returned.
+            where a class has none); beside these what the other metrics give; ``evaluation``, how it was measured;
+            ``iterations``; ``parameters`` of the exported network; ``train_seconds``, over all its interruptions;
+            ``val_seconds``; ``peak_memory_bytes`` (on a GPU what torch allocated there, else the process's peak since
+            it began); ``counts``, what the objective last returned.
 
         Raises:
             InputError: bad data or configuration.
             NonFiniteLossError: a loss was NaN or infinite.
         """
-        source = open_source(self.data)
-        size = self.data.get("size")
-        if size is not None and (len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size)):
-            raise InputError(f"data.size is {list(size)}; it must be [height, width] in pixels")
+        source, size = open_source(self.data), self._size()
+        metrics = self.evaluation.build(source)
         with (
             environment(self.seed, self.threads, self.device) as device,
             DefaultScope.overwrite_default_scope("mmseg"),
         ):
+            # Before the training, so that what is missing is missed now.
+            val = SourceDataset(source, "val", size, [PackEvaluated()], True, _need_instances(metrics))
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
             runner, continuity = self._runner(source, size, run_dir, report, device)
@@ -119,15 +128,15 @@ class SemanticTraining:
                     model.load_state_dict(continuity.average.mean, strict=False)
                 _agree(model)
                 start = time.perf_counter()
-                pack = {"type": "PackSegInputs", "meta_keys": META_KEYS}
-                val = SourceDataset(source, "val", size, [pack], test_mode=True)
-                matrix = evaluate(model, val, self.schedule.val_batch_size, device, self.schedule.workers)
+                loading = self.schedule.val_batch_size, device, self.schedule.workers
+                matrix = evaluate(model, val, *loading, self.evaluation.passes, metrics)
+                measured = results(metrics)
                 val_seconds = time.perf_counter() - start
             finally:
                 runner.close()
             if rank() == 0:
                 _finish(run_dir, model)
-            metrics = {
+            about = {
                 "iterations": self.schedule.iterations,
                 "parameters": sum(p.numel() for n, p in model.named_parameters() if not n.startswith(PREFIX)),
                 "train_seconds": continuity.seconds,
@@ -135,6 +144,52 @@ class SemanticTraining:
                 "peak_memory_bytes": peak_memory(device),
                 "counts": {n.removeprefix(PREFIX): v for n, v in continuity.counts.items() if n.startswith(PREFIX)},
             }
+        return {**merged([self._scores(matrix, source, size), *measured]), **about}
+
+    def write_predictions(
+        self, run_dir: Path, folder: Path, split: str = "test", report: Report = lambda done, total: None
+    ) -> int:
+        """Predict a split with the weights of a finished run, as label maps at the images' own resolution.
+
+        Of Cityscapes' ``test`` these are what the benchmark's server takes. Images are shown to the network at
+        ``data.size`` and averaged over the scales of ``evaluation``. What is there already is not done again.
+
+        Args:
+            run_dir: folder of the finished run.
+            folder: where to write; see :func:`~contrastbench.core.hosts.mmseg.predictions.write_predictions`.
+            split: ``"train"``, ``"val"`` or ``"test"``.
+            report: called after every image.
+
+        Returns:
+            The number of images of the split.
+
+        Raises:
+            InputError: the run is not finished or not of this network, the data have no such split, or ``folder``
+                holds something else.
+        """
+        source, size = open_source(self.data), self._size()
+        weights = run_dir / WEIGHTS
+        if not weights.is_file():
+            raise InputError(f"'{run_dir}' holds no {WEIGHTS}: the run is not finished; run it to its end first")
+        with (
+            environment(self.seed, self.threads, self.device) as device,
+            DefaultScope.overwrite_default_scope("mmseg"),
+        ):
+            model = build_segmentor({**self.network, "pretrained": None}, None, source, (1, 1), False)
+            state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
+            try:
+                model.load_state_dict(state, strict=True)
+            except RuntimeError as error:
+                raise InputError(f"'{weights}' holds weights of another network than the one configured") from error
+            return write_predictions(model.to(device), source, folder, split, size, self.evaluation.passes, report)
+
+    def _size(self) -> list[int] | None:
+        size = self.data.get("size")
+        if size is not None and (len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size)):
+            raise InputError(f"data.size is {list(size)}; it must be [height, width] in pixels")
+        return size
+
+    def _scores(self, matrix: torch.Tensor, source: SegmentationSource, size: list[int] | None) -> dict[str, Any]:
         scores = mean_iou(matrix)
         resolution = f"{size[0]}x{size[1]}" if size is not None else "the images' own size"
         return {
@@ -144,8 +199,7 @@ class SemanticTraining:
                 "IoU": _by_class(source.classes, scores.iou),
                 "accuracy": _by_class(source.classes, scores.accuracy),
             },
-            "evaluation": f"mIoU, single scale, {resolution}",
-            **metrics,
+            "evaluation": f"mIoU, {self.evaluation.passes}, {resolution}",
         }
 
     def _runner(
@@ -168,7 +222,7 @@ class SemanticTraining:
             schedule.crop or (height, width),
             distributed and device.type == "cuda",
         )
-        train = SourceDataset(source, "train", size, schedule.pipeline((height, width)))
+        train = SourceDataset(source, "train", size, schedule.pipeline((height, width), size is None))
         stream = Stream(len(train), schedule.batch_size, schedule.iterations, self.seed, rank(), world_size())
         loader: DataLoader[Any] = DataLoader(
             Seeded(train, self.seed),
@@ -208,6 +262,10 @@ class SemanticTraining:
             randomness={"seed": self.seed},
         )
         return runner, continuity
+
+
+def _need_instances(metrics: Sequence[SegmentationMetric]) -> bool:
+    return any(metric.needs_instances for metric in metrics)
 
 
 def _agree(model: nn.Module) -> None:
