@@ -89,7 +89,7 @@ def test_report_as_markdown(reproduce: Any) -> None:
     assert lines[0] == ("**toys/table-1: Counting with and without gain [profile cpu, data scenes, fidelity paper]**")
     assert "| Better | 52.0 (+2.0) | 52.10 ± 0.14 | 2 |" in lines
     assert "| Old [1] | 40.0 | - | cited |" in lines
-    claim = "| Better > Plain | +2.0 | +2.00 (+2.00 to +2.00) | 2 | reproduced; the interval holds the"
+    claim = "| Better over Plain | +2.0 | +2.00 (+2.00 to +2.00) | 2 | reproduced; the interval holds the"
     assert any(line.startswith(claim) for line in lines)
 
 

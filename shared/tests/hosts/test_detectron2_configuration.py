@@ -207,7 +207,8 @@ def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
 def test_the_paper_s_networks(network: dict[str, Any], parameters: float, generator: torch.Generator) -> None:
     model = build_network(configure(network, {"type": COMPACT}, 80))
 
-    assert sum(p.numel() for n, p in model.named_parameters() if "objective" not in n) == pytest.approx(parameters, rel=0.02)
+    counted = sum(p.numel() for n, p in model.named_parameters() if "objective" not in n)
+    assert counted == pytest.approx(parameters, rel=0.02)
     assert model.roi_heads.mask_head.objective.projection.in_channels == 256
     assert "objective.loss_compact" in trains(model, generator)
 

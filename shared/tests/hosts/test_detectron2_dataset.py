@@ -10,7 +10,7 @@ import torch
 
 pytest.importorskip("detectron2", reason="detectron2 is not installed; see the detectron2 extra")
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data import transforms as T  # noqa: N812
+from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, PolygonMasks
 from small_detectron2 import WARNINGS
 from small_instances import write_shapes

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("detectron2", reason="detectron2 is not installed; see the detectron2 extra")
 from detectron2.config import get_cfg
-from detectron2.data import transforms as T  # noqa: N812
+from detectron2.data import transforms as T
 from detectron2.data.detection_utils import build_augmentation
 
 from contrastbench.core.errors import InputError

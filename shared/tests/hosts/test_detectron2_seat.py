@@ -262,8 +262,10 @@ def test_a_head_without_an_objective_is_plain(generator: torch.Generator) -> Non
 def test_a_loss_that_is_no_number_is_named(generator: torch.Generator) -> None:
     tested, images = head("mask_objectives.PoisonMask"), proposals((2,), generator)
     pooled = torch.randn(2, 6, 14, 14)
-    with EventStorage(7), pytest.raises(NonFiniteLossError, match=r"step 8: objective\.loss_compact is nan"):
-        for _ in range(3):
+    with EventStorage(7):
+        for _ in range(2):
+            tested(pooled, images)
+        with pytest.raises(NonFiniteLossError, match=r"step 8: objective\.loss_compact is nan"):
             tested(pooled, images)
     tested = head("mask_objectives.CompactMask")
     with EventStorage(), pytest.raises(NonFiniteLossError, match="features not finite before it"):
@@ -296,9 +298,7 @@ def test_both_hosts_give_the_same_loss(generator: torch.Generator, monkeypatch: 
     for place in range(2):
         own = places == place
         boxes = Boxes(torch.zeros(int(own.sum()), 4))
-        images.append(
-            Instances((64, 64), proposal_boxes=boxes, gt_classes=classes[own], gt_masks=Given(masks[own]))
-        )
+        images.append(Instances((64, 64), proposal_boxes=boxes, gt_classes=classes[own], gt_masks=Given(masks[own])))
     shape = ShapeSpec(channels=6, height=14, width=14)
     tested = ObjectiveMaskHead(shape, num_classes=CLASSES, conv_dims=[8, 12], objective=twin)
     monkeypatch.setattr(tested, "_features", lambda pooled: features.detach())

@@ -94,6 +94,7 @@ def describe(table: Table, found: Sequence[Origin]) -> dict[str, Any]:
                 "verdicts": [
                     {**study, **claim_data(claim, report.verdicts[claim.id])["verdict"]}
                     for study, (_, report) in zip(studies, reports, strict=True)
+                    if claim.id in report.verdicts
                 ],
             }
             for claim in table.claims

@@ -21,18 +21,18 @@ COLOURS = {"reproduced": "green", "contradicted": "red", "undecided": "yellow", 
 def terminal(report: Report) -> RenderableType:
     """Return a report for a rich console."""
     rows = RichTable(title=heading(report), title_justify="left", box=box.SIMPLE_HEAD)
-    _, *numbers = row_headings(report.table)
+    _, *numbers = row_headings(report)
     rows.add_column("row")
     for column in numbers:
         rows.add_column(column, justify="right" if column not in report.table.settings else "left")
     for cells in row_cells(report):
         rows.add_row(*(Text(cell) for cell in cells))
     parts: list[RenderableType] = [rows]
-    if report.table.claims:
+    if report.claims:
         claims = RichTable(title="claims", title_justify="left", box=box.SIMPLE_HEAD)
         for column in CLAIM_HEADINGS:
             claims.add_column(column)
-        for claim in report.table.claims:
+        for claim in report.claims:
             verdict = report.verdicts[claim.id]
             *told, outcome = claim_cells(report.table, claim, verdict)
             claims.add_row(*map(Text, told), Text(outcome, style=COLOURS[verdict.outcome]))
@@ -43,9 +43,9 @@ def terminal(report: Report) -> RenderableType:
 
 def markdown(report: Report) -> str:
     """Return a report as Markdown: a heading line, the rows, the claims, the notes."""
-    parts = [f"**{heading(report)}**", _grid(row_headings(report.table), row_cells(report))]
-    if report.table.claims:
-        cells = [claim_cells(report.table, c, report.verdicts[c.id]) for c in report.table.claims]
+    parts = [f"**{heading(report)}**", _grid(row_headings(report), row_cells(report))]
+    if report.claims:
+        cells = [claim_cells(report.table, c, report.verdicts[c.id]) for c in report.claims]
         parts.append(_grid(CLAIM_HEADINGS, cells))
     parts += [f"{note}" for note in notes(report)]
     return "\n\n".join(parts) + "\n"
@@ -79,10 +79,11 @@ def study_text(study: Study) -> str:
     return ", ".join([*parts, *study.overrides])
 
 
-def row_headings(table: Table) -> tuple[str, ...]:
+def row_headings(report: Report) -> tuple[str, ...]:
     """Return the columns of a report's rows: the paper's own, then what was reproduced."""
+    table = report.table
     reported = [f"reported {m.name} ({m.unit})" for m in table.metrics.values()]
-    reproduced = [f"reproduced {m.name} ({m.unit})" for m in table.metrics.values()]
+    reproduced = [f"reproduced {name} ({table.metrics[name].unit})" for name in report.measured]
     return ("row", *table.settings, *reported, *reproduced, "seeds")
 
 
@@ -99,7 +100,7 @@ def _row_cells(report: Report, row: Row) -> tuple[str, ...]:
         name,
         *(row.settings.get(column, "-") for column in report.table.settings),
         *(reported_text(report.table, row, metric) for metric in report.table.metrics),
-        *(summary_text(summaries.get(metric)) for metric in report.table.metrics),
+        *(summary_text(summaries.get(metric)) for metric in report.measured),
         "cited" if row.cited else "-" if reproduced is None else str(len(reproduced.seeds)),
     )
 
@@ -109,10 +110,22 @@ def reported_text(table: Table, row: Row, metric: str) -> str:
     value = row.reported.get(metric)
     if value is None:
         return "-"
-    # a column is printed with as many decimals as its finest number has
-    decimals = max(len(str(r.reported[metric]).partition(".")[2]) for r in table.rows if metric in r.reported)
+    decimals = _decimals(table, metric)
     gain = "".join(f" ({gain.value:+.{decimals}f})" for gain in row.gains if gain.metric == metric)
     return f"{value:.{decimals}f}{gain}"
+
+
+def _decimals(table: Table, metric: str) -> int:
+    """Return how many decimals a column is printed with: as many as its finest number has."""
+    return max(len(str(r.reported[metric]).partition(".")[2]) for r in table.rows if metric in r.reported)
+
+
+def row_name(table: Table, row: Row) -> str:
+    """Return a row's name, with its settings where other rows have the same name."""
+    alike = [other for other in table.rows if other.name == row.name]
+    differing = [key for key in row.settings if len({other.settings.get(key) for other in alike}) > 1]
+    told = ", ".join(f"{key} {row.settings[key]}" for key in differing)
+    return f"{row.name} ({told})" if told else row.name
 
 
 def summary_text(summary: Summary | None) -> str:
@@ -124,10 +137,11 @@ def summary_text(summary: Summary | None) -> str:
 
 def claim_cells(table: Table, claim: Claim, verdict: Verdict) -> tuple[str, ...]:
     """Return the cells of one claim, the verdict last."""
-    better, worse = table.row(claim.better).name, table.row(claim.worse).name
+    better, worse = (row_name(table, table.row(row)) for row in (claim.better, claim.worse))
+    metric = f", {claim.metric}" if len(table.metrics) > 1 else ""
     return (
-        f"{better} > {worse}",
-        f"{claim.gain:+.1f}",
+        f"{better} over {worse}{metric}",
+        f"{claim.gain:+.{_decimals(table, claim.metric)}f}",
         gain_text(verdict),
         str(verdict.pairs),
         verdict_text(verdict),
@@ -160,7 +174,10 @@ def verdict_text(verdict: Verdict) -> str:
 def notes(report: Report) -> list[str]:
     """Return what has to be known to read a report."""
     table = report.table
-    measures = [f"Reported: {m.name} on {table.data}, {m.evaluator}." for m in table.metrics.values()]
+    by_evaluator: dict[str, list[str]] = {}
+    for metric in table.metrics.values():
+        by_evaluator.setdefault(metric.evaluator, []).append(metric.name)
+    measures = [f"Reported: {', '.join(names)} on {table.data}, {how}." for how, names in by_evaluator.items()]
     lines = [
         " ".join(measures),
         f"Reproduced: profile {report.study.profile} on {report.study.data}"

@@ -25,8 +25,8 @@ class Reproduced:
 class Report:
     """A table under one study.
 
-    ``rows`` holds the rows that have records, by id; ``verdicts`` one of each claim, by id. ``evaluations``
-    says how the numbers were measured, and ``remarks`` what to know before trusting them.
+    ``rows`` holds the rows that have records, by id; ``verdicts`` one of each claim on this study's data, by id.
+    ``evaluations`` says how the numbers were measured, and ``remarks`` what to know before trusting them.
     """
 
     table: Table
@@ -35,6 +35,17 @@ class Report:
     verdicts: dict[str, Verdict]
     evaluations: tuple[str, ...]
     remarks: tuple[str, ...]
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The claims that this study can answer."""
+        return tuple(claim for claim in self.table.claims if claim.id in self.verdicts)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The columns in which something was reproduced."""
+        found = {name for row in self.rows.values() for name in row.values}
+        return tuple(name for name in self.table.metrics if name in found)
 
 
 def make_reports(table: Table, records: Sequence[Record]) -> list[Report]:
@@ -59,7 +70,7 @@ def make_report(table: Table, study: Study, records: Sequence[Record]) -> Report
     for row in table.rows:
         own = {seed: record for (row_id, seed), record in sorted(latest.items()) if row_id == row.id}
         if own:
-            values = {name: _values(own, m) for name, m in table.metrics.items() if not m.data or study.data in m.data}
+            values = {name: _values(own, m) for name, m in table.metrics.items() if m.stands_for(study.data)}
             values = {name: by_seed for name, by_seed in values.items() if by_seed}
             summaries = {name: summarize(list(by_seed.values())) for name, by_seed in values.items()}
             rows[row.id] = Reproduced(tuple(own), values, summaries)
@@ -68,7 +79,11 @@ def make_report(table: Table, study: Study, records: Sequence[Record]) -> Report
         table=table,
         study=study,
         rows=rows,
-        verdicts={claim.id: _verdict(table, claim, rows) for claim in table.claims},
+        verdicts={
+            claim.id: _verdict(table, claim, rows)
+            for claim in table.claims
+            if table.metrics[claim.metric].stands_for(study.data)
+        },
         evaluations=tuple(sorted(evaluations)),
         remarks=tuple(_remarks(list(latest.values()))),
     )
@@ -94,7 +109,7 @@ def as_data(report: Report) -> dict[str, Any]:
             }
             for row in report.table.rows
         ],
-        "claims": [claim_data(claim, report.verdicts[claim.id]) for claim in report.table.claims],
+        "claims": [claim_data(claim, report.verdicts[claim.id]) for claim in report.claims],
     }
 
 

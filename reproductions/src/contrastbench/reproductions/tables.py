@@ -57,6 +57,10 @@ class Metric:
     divided_by: float
     data: tuple[str, ...]
 
+    def stands_for(self, data: str) -> bool:
+        """Whether a number measured on this data set belongs in this column."""
+        return not self.data or data in self.data
+
 
 @dataclass(frozen=True)
 class Gain:

@@ -1,1 +1,1 @@
-"""Hydra configuration of the dense contrastive loss."""
+"""Hydra configuration of the dense contrastive loss: the objective, its scale for each profile, its two fidelities."""
