@@ -281,6 +281,25 @@ def test_bad_configuration_is_explained(
 
 
 @pytest.mark.slow
+def test_learns_the_shapes(data: dict[str, Any], tmp_path: Path) -> None:
+    shapes = {**data, "root": str(write_shapes(tmp_path / "more", images=45))}
+    options: dict[str, Any] = {
+        "optimizer": {"type": "AdamW", "lr": 0.002},
+        "course": "one_cycle",
+        "network": slim(MODEL__FPN__OUT_CHANNELS=32, MODEL__ROI_MASK_HEAD__CONV_DIM=32),
+        "evaluators": [COCO_AP],
+        "seed": 100,
+        "batch_size": 4,
+        "checkpoint_every": 200,
+    }
+    short = training(shapes, COMPACT, iterations=1, **options).run(folder(tmp_path, "short"))
+    longer = training(shapes, COMPACT, iterations=200, warmup=20, **options).run(folder(tmp_path, "longer"))
+
+    print(short["AP_seg"], longer["AP_seg"])
+    assert longer["AP_seg"] > short["AP_seg"] + 20
+
+
+@pytest.mark.slow
 def test_ranks_resume_together(data: dict[str, Any], tmp_path: Path) -> None:
     # Without an objective, as the tests' own keeps a mean on each rank that is not the other's.
     arguments = [slim(), data, schedule(iterations=4), None, [{"type": "mask_objectives.Tally"}], 0, 1, "cpu"]

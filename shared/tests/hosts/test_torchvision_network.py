@@ -58,9 +58,11 @@ def test_min_size_resizes_as_torchvision_does() -> None:
     assert images.image_sizes == [(80, 140)]
 
 
-def test_strides_of_the_pyramid_are_known_and_not_guessed(generator: torch.Generator) -> None:
-    # Torchvision would take images of 40 pixels on a canvas of 64 for a pyramid that begins at stride 2, for good.
-    fresh, used = build_mask_rcnn(slim(box_score_thresh=0.0), 2).eval(), build_mask_rcnn(slim(box_score_thresh=0.0), 2)
+@pytest.mark.parametrize("stride", [2, 4])
+def test_strides_of_the_pyramid_are_known_and_not_guessed(generator: torch.Generator, stride: int) -> None:
+    # Torchvision would take images of 40 pixels on a canvas of 64 for a pyramid of other strides, and for good.
+    fresh, used = (build_mask_rcnn(slim(stem_stride=stride, box_score_thresh=0.0), 2) for _ in range(2))
+    fresh.eval()
     used.load_state_dict(fresh.state_dict())
     used.eval()
     with torch.no_grad():
@@ -70,6 +72,7 @@ def test_strides_of_the_pyramid_are_known_and_not_guessed(generator: torch.Gener
             assert all(torch.equal(value, other[name]) for name, value in mine.items())
 
     pyramid = fresh.backbone(torch.zeros(1, 3, 64, 64))
+    assert pyramid["0"].shape[-1] == 64 // stride
     for pool in (fresh.roi_heads.box_roi_pool, fresh.roi_heads.mask_roi_pool):
         assert pool.scales == [pyramid[level].shape[-1] / 64 for level in pool.featmap_names]
 
@@ -130,6 +133,7 @@ def test_weights_of_another_network_are_explained(tmp_path: Path) -> None:
         ({"backbone": "resnet19"}, "unknown backbone.*'resnet18'"),
         ({"width": 0}, "network.width is 0"),
         ({"anchor_sizes": [8, 16]}, "anchor_sizes has 2 sizes.*5 levels"),
+        ({"stem_stride": 3}, "stem_stride is 3"),
         ({"mask_channels": []}, "mask_channels is empty"),
         ({"trainable_layers": 6}, "trainable_layers is 6"),
         ({"pretrained": "/nowhere.pth"}, "no file '/nowhere.pth'"),

@@ -82,5 +82,5 @@ def test_wrong_options_are_explained(options: dict[str, Any], message: str) -> N
 
 
 def test_missing_options_are_named() -> None:
-    with pytest.raises(InputError, match="lacks batch_size, optimizer; add schedule.batch_size"):
+    with pytest.raises(InputError, match="lacks batch_size, optimizer; add schedule"):
         InstanceSchedule.read({"iterations": 3})

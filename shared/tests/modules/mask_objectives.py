@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from contrastbench.core.distributed import all_sum
 from contrastbench.core.objectives import MaskObjective
 
 
@@ -24,10 +25,11 @@ class CompactMask(MaskObjective):
     def forward(self, features: Tensor, masks: Tensor, classes: Tensor, images: Tensor) -> dict[str, Tensor]:
         rows = self.projection(features).permute(0, 2, 3, 1)[masks]
         loss = (rows - self.mean).square().mean(1).sum() / max(1, len(rows))
-        if len(rows):
-            self.mean.lerp_(rows.detach().mean(0), 0.1)
+        pixels = all_sum(torch.tensor(float(len(rows))))
+        if pixels:
+            self.mean.lerp_(all_sum(rows.sum(0)) / pixels, 0.1)
         self.step += 1
-        return {"loss_compact": self.weight * loss, "steps": self.step.float(), "rois": torch.tensor(len(masks))}
+        return {"loss_compact": self.weight * loss, "steps": self.step.float(), "rois": all_sum(torch.tensor(len(masks)))}
 
 
 class MaskRecorder(MaskObjective):

@@ -130,7 +130,7 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
     """Return the boxes ``[N, 4]`` (float32; left, top, right, bottom edge) of masks ``[N, H, W]``, none empty."""
     boxes = np.empty((len(masks), 4), np.float32)
     for place, axis in enumerate((1, 2)):
-        covered: np.ndarray = masks.any(axis)
+        covered = np.asarray(masks.any(axis))
         boxes[:, place] = covered.argmax(1)
         boxes[:, place + 2] = covered.shape[1] - covered[:, ::-1].argmax(1)
     return boxes

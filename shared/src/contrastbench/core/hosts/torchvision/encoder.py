@@ -17,18 +17,22 @@ class CropEncoder(nn.Sequential):
 
     Args:
         width: channels of the first stage, doubled by each next one.
+        stem_stride: 4, or 2 without the pooling after the first convolution, for small crops.
 
     Attributes:
         dim: of its features, 8 times the width.
 
     Raises:
-        InputError: the width is no whole number above 0.
+        InputError: the width is no whole number above 0, or the stride is another.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, stem_stride: int) -> None:
         if not isinstance(width, int) or isinstance(width, bool) or width < 1:
             raise InputError(f"encoder.width is {width!r}; expected a whole number of 1 or more")
-        super().__init__(_ResNet(BasicBlock, _DEPTHS, width, _BatchNorm), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        if stem_stride not in (2, 4):
+            raise InputError(f"encoder.stem_stride is {stem_stride!r}; expected 4, or 2 for small crops")
+        body = _ResNet(BasicBlock, _DEPTHS, width=width, stem_stride=stem_stride, norm=_BatchNorm)
+        super().__init__(body, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.dim = 8 * width
 
     def forward(self, crops: Tensor) -> Tensor:
@@ -37,16 +41,18 @@ class CropEncoder(nn.Sequential):
         return features
 
 
-def resnet18(width: int = 64) -> CropEncoder:
+def resnet18(width: int = 64, stem_stride: int = 4) -> CropEncoder:
     """Return torchvision's ``resnet18(weights=None)`` without its classifier: its layers, names and initial weights.
 
     Args:
         width: channels of the first stage; 64 for torchvision's own. The cost falls about with its square.
+        stem_stride: 4 as torchvision's, or 2 without the pooling after the first convolution: a crop of 32 pixels is
+            then 2 x 2 in the last stage and not one, at four times the cost.
 
     Raises:
-        InputError: the width is no whole number above 0.
+        InputError: the width is no whole number above 0, or the stride is another.
     """
-    return CropEncoder(width)
+    return CropEncoder(width, stem_stride)
 
 
 class _BatchNorm(nn.BatchNorm2d):

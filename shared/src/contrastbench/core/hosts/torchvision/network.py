@@ -34,7 +34,6 @@ _BACKBONES = {
 }
 _LAYERS = ("conv1", "layer1", "layer2", "layer3", "layer4")
 _LEVELS = ("0", "1", "2", "3")
-_STRIDES = (4, 8, 16, 32)
 _POOLED = 7
 
 
@@ -44,6 +43,7 @@ class _Options:
 
     backbone: str = "resnet50"
     width: int = 64
+    stem_stride: int = 4
     pretrained: str | None = None
     trainable_layers: int | None = None
     fpn_channels: int = 256
@@ -76,12 +76,15 @@ def build_mask_rcnn(network: Mapping[str, Any], num_classes: int) -> MaskRCNN:
             - ``name``, for the reader alone;
             - ``backbone``: resnet10 (one block a stage), resnet18, resnet34, resnet50 (default) or resnet101;
             - ``width``: channels of its stem and first stage, doubled by each next one [64];
+            - ``stem_stride``: where the pyramid begins; 2 leaves out the pooling of the stem, for objects of few
+              pixels [4];
             - ``pretrained``: file with backbone weights, a state dict as of ``torchvision.models``, or null. With it
               the statistics of normalisation are frozen, and so are the first layers;
             - ``trainable_layers``: how many of the backbone's five stages train, from the last [3 with ``pretrained``,
               else 5];
             - ``fpn_channels``: of each level of the pyramid [256];
-            - ``anchor_sizes``: pixels, one for each of the five levels (strides 4 to 64) [32, 64, 128, 256, 512];
+            - ``anchor_sizes``: pixels, one for each of the five levels, whose strides double from the stem's on
+              [32, 64, 128, 256, 512];
             - ``anchor_ratios``: height to width [0.5, 1, 2];
             - ``box_features``: width of the two hidden layers of the box head [1024];
             - ``mask_channels``: of each 3x3 convolution of the mask head on 14x14 [256, 256, 256, 256];
@@ -101,7 +104,7 @@ def build_mask_rcnn(network: Mapping[str, Any], num_classes: int) -> MaskRCNN:
     options, passed_on = _read(network)
     block, depths = _BACKBONES[options.backbone]
     norm = nn.BatchNorm2d if options.pretrained is None else FrozenBatchNorm2d
-    body = _ResNet(block, depths, options.width, norm)
+    body = _ResNet(block, depths, options.width, options.stem_stride, norm)
     if options.pretrained is not None:
         _load(body, options.pretrained)
     trainable = options.trainable_layers
@@ -120,10 +123,10 @@ def build_mask_rcnn(network: Mapping[str, Any], num_classes: int) -> MaskRCNN:
             tuple((size,) for size in options.anchor_sizes),
             (tuple(options.anchor_ratios),) * len(options.anchor_sizes),
         ),
-        box_roi_pool=_Pool(_POOLED, options.sampling_ratio),
+        box_roi_pool=_Pool(_POOLED, options.sampling_ratio, options.stem_stride),
         box_head=TwoMLPHead(options.fpn_channels * _POOLED**2, options.box_features),
         box_predictor=FastRCNNPredictor(options.box_features, num_classes + 1),
-        mask_roi_pool=_Pool(2 * _POOLED, options.sampling_ratio),
+        mask_roi_pool=_Pool(2 * _POOLED, options.sampling_ratio, options.stem_stride),
         mask_head=MaskRCNNHeads(options.fpn_channels, channels, 1, norm_layer=head_norm),
         mask_predictor=MaskRCNNPredictor(channels[-1], options.mask_features, num_classes + 1),
         min_size=sizes[0] or 800,
@@ -144,13 +147,14 @@ def _groups(channels: int) -> nn.GroupNorm:
 class _ResNet(nn.Sequential):
     """A ResNet of any width, without its classifier; its weights are named as torchvision's."""
 
-    def __init__(self, block: Any, depths: Sequence[int], width: int, norm: type[nn.Module]) -> None:
-        stem = {
+    def __init__(self, block: Any, depths: Sequence[int], width: int, stem_stride: int, norm: type[nn.Module]) -> None:
+        stem: dict[str, nn.Module] = {
             "conv1": nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
             "bn1": norm(width),
             "relu": nn.ReLU(inplace=True),
-            "maxpool": nn.MaxPool2d(3, stride=2, padding=1),
         }
+        if stem_stride == 4:
+            stem["maxpool"] = nn.MaxPool2d(3, stride=2, padding=1)
         inputs, stages = width, {}
         for stage, depth in enumerate(depths):
             planes, blocks = width * 2**stage, list[nn.Module]()
@@ -177,12 +181,11 @@ class _Pool(MultiScaleRoIAlign):
     were small and padded.
     """
 
-    def __init__(self, side: int, sampling_ratio: int) -> None:
+    def __init__(self, side: int, sampling_ratio: int, first_stride: int) -> None:
         super().__init__(_LEVELS, side, sampling_ratio)
-        self.scales = [1 / stride for stride in _STRIDES]
-        self.map_levels = initLevelMapper(
-            int(math.log2(_STRIDES[0])), int(math.log2(_STRIDES[-1])), self.canonical_scale, self.canonical_level
-        )
+        first = int(math.log2(first_stride))
+        self.scales = [0.5 ** (first + level) for level in range(len(_LEVELS))]
+        self.map_levels = initLevelMapper(first, first + len(_LEVELS) - 1, self.canonical_scale, self.canonical_level)
 
 
 class _OwnSize(GeneralizedRCNNTransform):
@@ -207,9 +210,11 @@ def _read(network: Mapping[str, Any]) -> tuple[_Options, dict[str, Any]]:
             raise InputError(f"network.{name} is {value!r}; it must be a whole number, 1 or more")
     if len(options.anchor_sizes) != len(_LEVELS) + 1:
         raise InputError(
-            f"network.anchor_sizes has {len(options.anchor_sizes)} sizes; the pyramid has {len(_LEVELS) + 1} levels "
-            "(strides 4 to 64), and each takes one"
+            f"network.anchor_sizes has {len(options.anchor_sizes)} sizes; the pyramid has {len(_LEVELS) + 1} levels, "
+            "and each takes one"
         )
+    if options.stem_stride not in (2, 4):
+        raise InputError(f"network.stem_stride is {options.stem_stride!r}; it must be 2 or 4")
     if not options.mask_channels:
         raise InputError("network.mask_channels is empty; give the channels of at least one convolution, as in [64]")
     if options.trainable_layers is not None and options.trainable_layers not in range(len(_LAYERS) + 1):

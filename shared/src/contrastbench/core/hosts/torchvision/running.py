@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,13 +124,16 @@ class Trainer:
     def _on_all_ranks(self) -> nn.Module:
         if not dist.is_initialized():
             return self.model
-        return DistributedDataParallel(
-            self.model,
-            device_ids=[self.device.index] if self.device.type == "cuda" else None,
-            broadcast_buffers=False,
-            # An objective may leave some of its weights out of a step.
-            find_unused_parameters=any("objective" in n.split(".") for n, _ in self.model.named_parameters()),
-        )
+        with warnings.catch_warnings():
+            # torch is about to rename it, and has not yet what is to replace it.
+            warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
+            return DistributedDataParallel(
+                self.model,
+                device_ids=[self.device.index] if self.device.type == "cuda" else None,
+                broadcast_buffers=False,
+                # An objective may leave some of its weights out of a step.
+                find_unused_parameters=any("objective" in n.split(".") for n, _ in self.model.named_parameters()),
+            )
 
     def _save(self) -> None:
         self.progress.counts = self.counts()
