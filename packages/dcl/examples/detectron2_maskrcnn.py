@@ -1,9 +1,8 @@
 """Train detectron2's Mask R-CNN with the dense contrastive loss, on images with annotations in COCO's format.
 
-    python detectron2_maskrcnn.py IMAGES ANNOTATIONS.json --classes 8 [KEY VALUE ...]
+    python detectron2_maskrcnn.py IMAGES ANNOTATIONS.json --classes 8 [--keys MODEL.WEIGHTS R-50.pkl ...]
 
-An ordinary project of detectron2: its configuration, its trainer. What the loss adds to it is marked, five lines. KEY
-VALUE are keys of detectron2's configuration, such as ``MODEL.WEIGHTS R-50.pkl SOLVER.IMS_PER_BATCH 8``.
+An ordinary project of detectron2: its configuration, its trainer. What the loss adds to it is marked, five lines.
 """
 
 import argparse
@@ -40,7 +39,7 @@ def main() -> None:
     parser.add_argument("annotations", type=Path)
     parser.add_argument("--classes", type=int, required=True)
     parser.add_argument("--out", type=Path, default=Path("maskrcnn.pth"))
-    parser.add_argument("keys", nargs=argparse.REMAINDER, metavar="KEY VALUE")
+    parser.add_argument("--keys", nargs="*", default=[], help="of detectron2's configuration, each with its value")
     arguments = parser.parse_args()
 
     register_coco_instances("mine", {}, str(arguments.annotations), str(arguments.images))

@@ -89,7 +89,7 @@ def test_the_example_trains_on_a_coco_data_set(tmp_path):
         "INPUT.MIN_SIZE_TRAIN": "(64,)",
     }
     command = [sys.executable, EXAMPLE, tmp_path, tmp_path / "all.json", "--classes=1"]
-    command += [f"--out={tmp_path / 'out.pth'}", *(part for item in keys.items() for part in item)]
+    command += [f"--out={tmp_path / 'out.pth'}", "--keys", *(part for item in keys.items() for part in item)]
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr

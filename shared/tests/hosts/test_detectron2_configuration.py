@@ -172,6 +172,21 @@ def test_weights_are_found_by_name(tmp_path: Path) -> None:
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in source.state_dict().items())
 
 
+def test_weights_of_swin_are_found_by_name(tmp_path: Path) -> None:
+    cfg = configure({**slim(), "backbone": "swin_tiny"}, None, 2)
+    source: Any = build_network(cfg)
+    # As its authors save it: a classifier, with a norm of its own in the place of those of the four stages.
+    state = {name: value for name, value in source.backbone.bottom_up.state_dict().items() if name[:5] != "norm3"}
+    extra = {"norm.weight": torch.zeros(768), "norm.bias": torch.ones(768), "head.weight": torch.ones(1000, 768)}
+    torch.save({"model": {**state, **extra}}, tmp_path / "swin.pth")
+
+    model: Any = build_network(cfg, tmp_path / "swin.pth")
+
+    loaded = model.backbone.bottom_up.state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in state.items())
+    assert bool((loaded["norm3.weight"] == 1).all())
+
+
 def test_weights_of_other_classes_are_left_out(tmp_path: Path) -> None:
     source = build_network(configure(slim(), None, 5))
     torch.save({"model": source.state_dict()}, tmp_path / "five.pth")

@@ -109,7 +109,7 @@ def test_trains_evaluates_and_tidies_up(
     assert metrics["parameters"] == sum(v.numel() for n, v in weights(run_dir).items() if not n.endswith(statistics))
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # pycocotools, under numpy 2
 def test_a_plain_model_gives_the_same_results(data: dict[str, Any], tmp_path: Path) -> None:
     run_dir, source = folder(tmp_path, "run"), open_instances(data)
     training(data, COMPACT).run(run_dir)
@@ -293,9 +293,8 @@ def test_learns_the_shapes(data: dict[str, Any], tmp_path: Path) -> None:
         "checkpoint_every": 200,
     }
     short = training(shapes, COMPACT, iterations=1, **options).run(folder(tmp_path, "short"))
-    longer = training(shapes, COMPACT, iterations=200, warmup=20, **options).run(folder(tmp_path, "longer"))
+    longer = training(shapes, COMPACT, iterations=120, warmup=20, **options).run(folder(tmp_path, "longer"))
 
-    print(short["AP_seg"], longer["AP_seg"])
     assert longer["AP_seg"] > short["AP_seg"] + 20
 
 
