@@ -1,4 +1,4 @@
-"""The command ``reproduce``: list, show, plan, run, report, docs, env."""
+"""The command ``reproduce``: list, show, plan, run, report, picture, docs, env."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from contrastbench.reproductions.forecast import forecast
 from contrastbench.reproductions.ledger import Record, read_records
 from contrastbench.reproductions.locate import published_dir
 from contrastbench.reproductions.overview import Origin, describe, list_tables, origins
+from contrastbench.reproductions.pictures import FIGURES, draw
 from contrastbench.reproductions.plan import Plan, make_plan
 from contrastbench.reproductions.provenance import environment
 from contrastbench.reproductions.report import as_data, make_report, make_reports
@@ -73,12 +74,17 @@ def _parser() -> argparse.ArgumentParser:
     plan = add("plan", _plan, "Say what a run would do, without doing it.")
     run = add("run", _run, "Train what is missing of a table, and print it with a verdict on each claim.")
     report = add("report", _report, "Print tables from records; trains nothing.")
+    picture = add("picture", _picture, "Draw a figure of a paper from networks trained here.")
     docs = add("docs", _docs, "Write the results pages, and the README's status, from records.")
     add("env", _env, "Describe this installation and machine, for a bug report.")
 
     show.add_argument("table", metavar="PAPER/TABLE")
     report.add_argument("table", metavar="PAPER/TABLE", nargs="?", help="all tables with records if left out")
     report.add_argument("--markdown", action="store_true", help="print Markdown")
+    picture.add_argument("figure", metavar="FIGURE", help=f"one of: {', '.join(FIGURES)}")
+    picture.add_argument("path", type=Path, metavar="FILE", help="the picture; .png, .pdf or .svg")
+    picture.add_argument("--image", type=int, default=0, metavar="N", help="which validation image, or how many")
+    picture.add_argument("words", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, as for run")
     docs.add_argument("folder", type=Path, metavar="DIR", help="the results folder of the docs")
     docs.add_argument("--readme", type=Path, metavar="FILE", help="a README with a place for the status")
     for sub in (listing, show, report, docs):
@@ -113,6 +119,16 @@ def _show(options: argparse.Namespace) -> int:
     _console().print(render.paper_table(table))
     for report in reports:
         _console().print(render.terminal(report))
+    return 0
+
+
+def _picture(options: argparse.Namespace) -> int:
+    with hydra_session():
+        draw(options.figure, options.words, options.image, options.path, Console(file=sys.stderr, stderr=True))
+    if options.format == "json":
+        _print_json({"figure": options.figure, "file": str(options.path)})
+    else:
+        _console().print(f"{options.path}: {FIGURES[options.figure].text}")
     return 0
 
 

@@ -1,0 +1,123 @@
+"""Pictures of trained networks: the figures of the papers, each made by one command.
+
+The rows that a picture needs are trained, once, in a folder of their own in which weights are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.reproductions.carry_out import carry_out
+from contrastbench.reproductions.experiment import build
+from contrastbench.reproductions.plan import make_plan
+from contrastbench.reproductions.tables import Table, find_table
+
+RUNS = "runs/pictures"
+"""Where the runs of pictures are kept, unless the user says runs=FOLDER."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A row that was trained: its name, its experiment and the folder with its weights."""
+
+    name: str
+    experiment: Any
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure: what it shows, the table and the rows it is made of, and what draws it."""
+
+    text: str
+    table: str
+    rows: tuple[str, ...]
+    draw: Callable[[Sequence[Trained], int, Path], None]
+
+
+def draw(name: str, overrides: Sequence[str], image: int, path: Path, console: Console) -> None:
+    """Train what a figure needs, if it is not there yet, and draw it. Call it inside a ``hydra_session``.
+
+    Args:
+        name: one of :data:`FIGURES`.
+        overrides: Hydra overrides, as for a run; the first seed asked for is drawn.
+        image: place of the image in the validation split, or how many images, as the figure has it.
+        path: the picture; its suffix names the format.
+        console: where progress is shown.
+
+    Raises:
+        InputError: no such figure, bad overrides, a run that failed, or a picture that cannot be written.
+    """
+    if name not in FIGURES:
+        raise unknown_name("figure", name, FIGURES)
+    figure = FIGURES[name]
+    given = {word.partition("=")[0] for word in overrides}
+    defaults = {"runs": RUNS, "seeds": "1", "rows": f"[{','.join(figure.rows)}]", "keep_weights": "true"}
+    words = [*overrides, *(f"{key}={value}" for key, value in defaults.items() if key not in given)]
+    table: Table = find_table(figure.table)
+    plan = make_plan(table, words)
+    carried = carry_out(plan, console)
+    if carried.failures:
+        raise InputError(f"a run that the figure needs failed: {carried.failures[0].message}")
+    first = {run.row: run for run in reversed(plan.runs)}
+    trained = [
+        Trained(table.row(row).name, build(run.experiment), plan.runs_dir / "work" / run.id / "state")
+        for row, run in sorted(first.items(), key=lambda item: list(figure.rows).index(item[0]))
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.draw(trained, image, path)
+
+
+def _negatives(trained: Sequence[Trained], image: int, path: Path) -> None:
+    from contrastbench.contextrast.pictures import bane_picture
+    from contrastbench.core.hosts.mmseg.one_image import see
+
+    (row,) = trained
+    seen = see(row.experiment, {"before training": None, "after training": row.folder}, "val", image)
+    bane_picture(
+        seen.image,
+        seen.labels,
+        seen.predictions,
+        path,
+        percent=row.experiment.objective["percent"],
+        ignore_index=seen.source.ignore_index,
+        classes=seen.source.classes,
+        palette=seen.source.palette,
+    )
+
+
+def _features(trained: Sequence[Trained], images: int, path: Path) -> None:
+    import torch
+
+    from contrastbench.core.hosts.torchvision.features import roi_features
+    from contrastbench.dcl.features import sample_pixels, tsne_picture
+
+    panels = {}
+    for row in trained:
+        features, masks = roi_features(row.experiment, row.folder, images)
+        # the same pixels of both networks
+        panels[row.name] = sample_pixels(features, masks, 16, torch.Generator().manual_seed(0))
+    tsne_picture(panels, path, seed=0)
+
+
+FIGURES: dict[str, Figure] = {
+    "contextrast/negatives": Figure(
+        "Boundary-aware negatives of a validation image, before and after training (Contextrast, Figure 3)",
+        "contextrast/table-6",
+        ("bane",),
+        _negatives,
+    ),
+    "dcl/features": Figure(
+        "t-SNE of RoI features without and with the loss, from the first validation images (DCL, Figure 4)",
+        "dcl/table-8",
+        ("baseline", "dcl"),
+        _features,
+    ),
+}
+"""The figures there are."""

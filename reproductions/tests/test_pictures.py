@@ -1,0 +1,55 @@
+"""Figures of the papers, made from networks that the command trains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contrastbench.reproductions import cli
+from contrastbench.reproductions.pictures import FIGURES
+from contrastbench.reproductions.tables import find_table
+
+pytestmark = pytest.mark.usefixtures("_cache")
+
+
+@pytest.fixture
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTRASTBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_figure_is_drawn_from_networks_that_are_trained_once(figure: str, capsys: Any) -> None:
+    image = "--image=2" if figure == "dcl/features" else "--image=1"
+    words = [figure, "out/figure.png", "profile=smoke", image, "--format=json"]
+    assert cli.main(["picture", *words]) == 0
+    assert json.loads(capsys.readouterr().out) == {"figure": figure, "file": "out/figure.png"}
+    first = Path("out/figure.png").read_bytes()
+    weights = {path: path.stat().st_mtime_ns for path in Path("runs/pictures").rglob("weights.pth")}
+    assert len(weights) == len(FIGURES[figure].rows)
+
+    assert cli.main(["picture", *words]) == 0
+    assert {path: path.stat().st_mtime_ns for path in weights} == weights
+    assert Path("out/figure.png").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["dcl/feature", "x.png"], "did you mean 'dcl/features'"),
+        (["dcl/features", "x.png", "profile=smok"], "did you mean 'smoke'"),
+    ],
+)
+def test_bad_input_is_one_clear_error(words: list[str], message: str, capsys: Any) -> None:
+    assert cli.main(["picture", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("figure", FIGURES.values())
+def test_a_figure_names_rows_that_can_be_run(figure: Any) -> None:
+    runnable = {row.id for row in find_table(figure.table).runnable}
+    assert set(figure.rows) <= runnable
