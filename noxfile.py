@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import nox
 
@@ -11,7 +12,8 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "tests"]
 
-MEMBERS = ["shared", "packages/contextrast", "packages/dcl", "packages/longtail", "packages/pixel-contrast", "reproductions"]
+PACKAGES = ["contextrast", "dcl", "longtail", "pixel-contrast"]
+MEMBERS = ["shared", *(f"packages/{name}" for name in PACKAGES), "reproductions"]
 PYTHON_FILES = [*MEMBERS, "tests", "docs", "noxfile.py"]
 
 
@@ -52,9 +54,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the ops beside their plain formulations."""
+    """Measure what is hot beside its plain formulation: -- [infonce | loss | ... [its arguments]]."""
     install(session)
-    session.run("python", "shared/benchmarks/infonce.py", *session.posargs)
+    for script in sorted(Path().glob("**/benchmarks/*.py")):
+        if ".nox" not in script.parts and script.stem in (session.posargs[:1] or [script.stem]):
+            session.run("python", str(script), *session.posargs[1:])
 
 
 @nox.session
@@ -68,7 +72,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def constraints(session: nox.Session) -> None:
     """Resolve constraints.txt anew: -- [uv pip compile arguments, such as --upgrade]."""
-    ours = ("core", "contextrast", "dcl", "longtail", "pixel-contrast", "reproductions")
+    ours = ("core", *PACKAGES, "reproductions")
     session.run_install(
         "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-emit-index-url", "--no-header",
         "--python-version=3.11", "--all-extras", "--group=pyproject.toml:dev",

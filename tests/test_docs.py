@@ -27,8 +27,9 @@ def test_the_status_in_the_readme_is_that_of_the_records():
     assert readme == pages.with_status(readme, published_dir(), "docs/results/"), "run `nox -s docs`"
 
 
-def test_the_readme_example_runs(capsys):
-    text = (ROOT / "packages/pixel-contrast/README.md").read_text()
+@pytest.mark.parametrize("package", sorted(p.parent.name for p in ROOT.glob("packages/*/README.md")))
+def test_the_readme_example_runs(package, capsys):
+    text = (ROOT / "packages" / package / "README.md").read_text()
     example = text.split("```python\n", 1)[1].split("```", 1)[0]
     exec(compile(example, "README.md", "exec"), {})
     assert float(capsys.readouterr().out) > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,13 +38,43 @@ def first_python_block(readme: Path) -> str:
     return readme.read_text().split("```python\n", 1)[1].split("```", 1)[0]
 
 
-@pytest.mark.parametrize("what", [("./shared", "./packages/pixel-contrast"), ("./packages/pixel-contrast",)])
-def test_pixel_contrast_alone_runs_its_readme_example(what, tmp_path):
+@pytest.mark.parametrize(
+    "what",
+    [
+        ("./shared", "./packages/pixel-contrast"),
+        ("./packages/pixel-contrast",),
+        ("./shared", "./packages/contextrast"),
+        ("./shared", "./packages/dcl"),
+        ("./shared", "./packages/longtail"),
+    ],
+    ids="+".join,
+)
+def test_a_package_alone_runs_its_readme_example(what, tmp_path):
     python = empty_environment(tmp_path)
     run(*pinned(python, *what), cwd=ROOT)
-    run(python, "-c", "import importlib.util as u; assert u.find_spec('mmseg') is None", cwd=tmp_path)
-    printed = run(python, "-c", first_python_block(ROOT / "packages/pixel-contrast/README.md"), cwd=tmp_path)
+    absent = "import importlib.util as u; assert not [n for n in ('mmseg', 'torchvision', 'hydra') if u.find_spec(n)]"
+    run(python, "-c", absent, cwd=tmp_path)
+    printed = run(python, "-c", first_python_block(ROOT / what[-1] / "README.md"), cwd=tmp_path)
     assert float(printed.split()[-1]) > 0
+
+
+def test_mask_errors_alone_analyses_results(tmp_path):
+    python = empty_environment(tmp_path)
+    run(*pinned(python, "./shared", "./packages/dcl"), cwd=ROOT)
+    square = {"size": [8, 8], "counts": [18, 4, 4, 4, 34]}
+    truth = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": square, "bbox": [2, 2, 2, 4], "area": 8}
+    dataset = {
+        "images": [{"id": 1, "file_name": "1.png", "height": 8, "width": 8}],
+        "annotations": [{**truth, "iscrowd": 0}],
+        "categories": [{"id": 1, "name": "square"}],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(dataset))
+    half = {"image_id": 1, "category_id": 1, "segmentation": {"size": [8, 8], "counts": [18, 4, 42]}, "score": 0.9}
+    (tmp_path / "results.json").write_text(json.dumps([half]))
+    told = run(python.parent / "mask-errors", "truth.json", "results.json", "--format", "json", cwd=tmp_path)
+    # half of the object is found: right at an IoU of 0.5 alone, and everywhere once the other half is added
+    assert json.loads(told)["ap"] == pytest.approx(10)
+    assert json.loads(told)["delta_ap"] == {"ffp": 0, "bfp": 0, "fn": pytest.approx(90)}
 
 
 def test_the_wheel_of_the_reproductions_holds_tables_and_records(tmp_path):
