@@ -10,7 +10,8 @@ import pytest
 
 from contrastbench.reproductions.tables import Table, all_tables
 
-TABLES = [table for table in all_tables() if table.source.kind == "table"]
+PIPED = [table for table in all_tables() if table.paper == "longtail"]  # whose text has them in Markdown
+TABLES = [table for table in all_tables() if table.source.kind == "table" and table not in PIPED]
 FIGURES = [table for table in all_tables() if table.source.kind == "figure"]
 
 # How the first line of a table begins where its text does not stand right before its caption.
@@ -109,6 +110,57 @@ def test_cited_rows_name_references_of_the_printed_table(table: Table) -> None:
     for row in table.rows:
         if row.reference and (table.name, row.reference) not in GARBLED:
             assert row.reference in text, row.id
+
+
+def piped(table: Table) -> list[list[str]]:
+    """The cells of a Markdown table in its paper's text, line by line; empty lines part it from its caption."""
+    lines = text_of(table).splitlines()
+    (caption,) = [i for i, line in enumerate(lines) if line.startswith(f"Table {table.source.number}. ")]
+    last = next(i for i in range(caption - 1, 0, -1) if lines[i].strip())
+    rows = takewhile(lambda line: line.startswith("|"), reversed(lines[: last + 1]))
+    header_and_rule, *body = [[cell.strip() for cell in line.strip("|").split("|")] for line in reversed(list(rows))][
+        1:
+    ]
+    assert all(set(cell) <= {"-"} for cell in header_and_rule)
+    return body
+
+
+def plain(label: str) -> str:
+    """A label without TeX, references and spaces."""
+    for command, sign in (("\\alpha", "α"), ("\\beta", "β"), ("\\mathcal", ""), ("\\text", "")):
+        label = label.replace(command, sign)
+    return re.sub(r"[\s${}]", "", label)
+
+
+@pytest.mark.parametrize("table", PIPED, ids=lambda table: table.name)
+def test_the_rows_are_those_of_the_paper_to_the_last_digit(table: Table) -> None:
+    cells = piped(table)
+    assert [plain(line[0]) for line in cells] == [plain(row.name) for row in table.rows]
+    numbers = [[float(cell) for cell in line if re.fullmatch(r"[\d.]+", cell)] for line in cells]
+    assert numbers == [list(row.reported.values()) for row in table.rows]
+    assert all(len(line) == len(table.metrics) for line in numbers)
+    for line, row in zip(cells, table.rows, strict=True):
+        if "supervision" in row.settings:
+            assert plain(line[1]).lower() == plain(row.settings["supervision"]).lower()
+        if "clusters" in row.settings:
+            assert f"={row.settings['clusters']}" in line[0]
+
+
+@pytest.mark.parametrize("table", PIPED, ids=lambda table: table.name)
+def test_claims_are_sentences_of_the_paper(table: Table) -> None:
+    lines = (line for line in text_of(table).splitlines() if not line.startswith("Figure"))  # which cut a word in two
+    text = re.sub(r"[\s-]", "", "".join(lines))
+    for claim in table.claims:
+        assert re.sub(r"[\s-]", "", claim.sentence) in text, claim.id
+
+
+def test_the_misprints_of_the_long_tail_are_printed_and_in_no_claim() -> None:
+    (table,) = (table for table in PIPED if table.id == "table-2")
+    misprinted = {row.id: row for row in table.rows if row.reported["mAP50"] > 0.5}
+    assert sorted(row.reported["mAP50"] for row in misprinted.values()) == [0.628, 0.703, 0.868]
+    assert all("likely meant" in (row.note or "") for row in misprinted.values())
+    named = {row for claim in table.claims if claim.metric == "mAP50" for row in (claim.better, claim.worse)}
+    assert not named & misprinted.keys()
 
 
 def _in_order(numbers: list[float], line: list[float]) -> bool:

@@ -45,6 +45,13 @@ def test_the_tables_of_contextrast_with_numbers_are_all_there() -> None:
     }
 
 
+def test_the_tables_of_the_long_tail_are_all_there() -> None:
+    rows = {table.id: len(table.rows) for table in TABLES if table.paper == "longtail"}
+    assert rows == {"table-1": 5, "table-2": 14, "table-3": 4, "table-4": 4, "table-5": 4}
+    named = [row.name for table in TABLES for row in table.rows if table.paper == "longtail" and row.reference]
+    assert len([name for name in named if name.startswith(("ShapeMask", "Mask^X"))]) == 4
+
+
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_printed_gains_and_claims_are_differences_of_printed_numbers(table: Table) -> None:
     for row in table.rows:

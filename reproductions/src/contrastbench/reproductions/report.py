@@ -130,7 +130,11 @@ def claim_data(claim: Claim, verdict: Verdict) -> dict[str, Any]:
 
 
 def _values(records: dict[int, Record], metric: Metric) -> dict[int, float]:
-    measured = {seed: record.metrics.get(metric.measured) for seed, record in records.items()}
+    # what a run cost stands beside its metrics, in fields of the record's own
+    measured = {
+        seed: record.metrics.get(metric.measured, getattr(record, metric.measured, None))
+        for seed, record in records.items()
+    }
     return {seed: float(value) / metric.divided_by for seed, value in measured.items() if value is not None}
 
 

@@ -8,8 +8,10 @@
 """
 
 from contrastbench.core.data.coco.ground_truth import image_sizes, read_ground_truth
+from contrastbench.core.data.coco.lvis import lvis_version, require_lvis
 from contrastbench.core.data.coco.masks import Segmentation, decode, encode, encode_regions, to_rle
 from contrastbench.core.data.coco.resizing import resize_mask, resized
+from contrastbench.core.data.coco.restricting import restricted, restricted_results
 from contrastbench.core.data.coco.results import read_results
 
 __all__ = [
@@ -18,9 +20,13 @@ __all__ = [
     "encode",
     "encode_regions",
     "image_sizes",
+    "lvis_version",
     "read_ground_truth",
     "read_results",
+    "require_lvis",
     "resize_mask",
     "resized",
+    "restricted",
+    "restricted_results",
     "to_rle",
 ]

@@ -11,6 +11,7 @@ from contrastbench.core.data.instances.drawn import scenes
 from contrastbench.core.data.instances.folder import folder
 from contrastbench.core.data.instances.occlusion import occluded
 from contrastbench.core.data.instances.opening import SOURCES, open_instances
+from contrastbench.core.data.instances.restriction import one_class, select_categories, with_categories
 from contrastbench.core.data.instances.source import SPLITS, InstanceSource
 from contrastbench.core.data.instances.verify import verify_instances
 
@@ -22,7 +23,10 @@ __all__ = [
     "coco",
     "folder",
     "occluded",
+    "one_class",
     "open_instances",
     "scenes",
+    "select_categories",
     "verify_instances",
+    "with_categories",
 ]

@@ -1,10 +1,11 @@
-"""Average precision of instance masks, as the COCO API and as Cityscapes compute it.
+"""Average precision of instance masks, as the COCO API, as Cityscapes and as the LVIS API compute it.
 
-The two differ by points on the same results: never compare one with the other.
+They differ by points on the same results: never compare one with the other.
 """
 
 from contrastbench.core.metrics.mask_ap.cityscapes_ap import CityscapesAP
 from contrastbench.core.metrics.mask_ap.coco_ap import CocoAP
+from contrastbench.core.metrics.mask_ap.lvis_ap import LvisAP
 from contrastbench.core.metrics.mask_ap.occluded_ap import OccludedAP
 
-__all__ = ["CityscapesAP", "CocoAP", "OccludedAP"]
+__all__ = ["CityscapesAP", "CocoAP", "LvisAP", "OccludedAP"]
