@@ -25,11 +25,11 @@ class CompactMask(MaskObjective):
     def forward(self, features: Tensor, masks: Tensor, classes: Tensor, images: Tensor) -> dict[str, Tensor]:
         rows = self.projection(features).permute(0, 2, 3, 1)[masks]
         loss = (rows - self.mean).square().mean(1).sum() / max(1, len(rows))
-        pixels = all_sum(torch.tensor(float(len(rows))))
+        pixels, rois = all_sum(torch.tensor([float(len(rows)), float(len(masks))], device=rows.device))
         if pixels:
-            self.mean.lerp_(all_sum(rows.sum(0)) / pixels, 0.1)
+            self.mean.lerp_(all_sum(rows.float().sum(0)) / pixels, 0.1)
         self.step += 1
-        return {"loss_compact": self.weight * loss, "steps": self.step.float(), "rois": all_sum(torch.tensor(len(masks)))}
+        return {"loss_compact": self.weight * loss, "steps": self.step.float(), "rois": rois}
 
 
 class MaskRecorder(MaskObjective):

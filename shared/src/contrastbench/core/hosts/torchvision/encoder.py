@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
 
 from contrastbench.core.errors import InputError
-from contrastbench.core.hosts.torchvision.network import _ResNet
+from contrastbench.core.hosts.torchvision.resnet import ResNet
 
 _DEPTHS = (2, 2, 2, 2)
 
@@ -31,7 +31,7 @@ class CropEncoder(nn.Sequential):
             raise InputError(f"encoder.width is {width!r}; expected a whole number of 1 or more")
         if stem_stride not in (2, 4):
             raise InputError(f"encoder.stem_stride is {stem_stride!r}; expected 4, or 2 for small crops")
-        body = _ResNet(BasicBlock, _DEPTHS, width=width, stem_stride=stem_stride, norm=_BatchNorm)
+        body = ResNet(BasicBlock, _DEPTHS, width=width, stem_stride=stem_stride, norm=_BatchNorm)
         super().__init__(body, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.dim = 8 * width
 

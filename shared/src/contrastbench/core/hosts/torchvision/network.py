@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import inspect
 import math
-import pickle
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
-from torchvision.ops.poolers import initLevelMapper
+from torchvision.ops import FrozenBatchNorm2d
 
 from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.hosts.torchvision.pooling import LEVELS, PyramidRoIAlign
+from contrastbench.core.hosts.torchvision.resnet import BACKBONES, STAGES, ResNet, freeze, load_backbone
 
-_BACKBONES = {
-    "resnet10": (resnet.BasicBlock, (1, 1, 1, 1)),
-    "resnet18": (resnet.BasicBlock, (2, 2, 2, 2)),
-    "resnet34": (resnet.BasicBlock, (3, 4, 6, 3)),
-    "resnet50": (resnet.Bottleneck, (3, 4, 6, 3)),
-    "resnet101": (resnet.Bottleneck, (3, 4, 23, 3)),
-}
-_LAYERS = ("conv1", "layer1", "layer2", "layer3", "layer4")
-_LEVELS = ("0", "1", "2", "3")
 _POOLED = 7
 
 
@@ -102,17 +90,17 @@ def build_mask_rcnn(network: Mapping[str, Any], num_classes: int) -> MaskRCNN:
         InputError: the mapping names what is not there.
     """
     options, passed_on = _read(network)
-    block, depths = _BACKBONES[options.backbone]
+    block, depths = BACKBONES[options.backbone]
     norm = nn.BatchNorm2d if options.pretrained is None else FrozenBatchNorm2d
-    body = _ResNet(block, depths, options.width, options.stem_stride, norm)
+    body = ResNet(block, depths, options.width, options.stem_stride, norm)
     if options.pretrained is not None:
-        _load(body, options.pretrained)
+        load_backbone(body, options.pretrained)
     trainable = options.trainable_layers
     if trainable is None:
         trainable = 5 if options.pretrained is None else 3
-    _freeze(body, trainable)
+    freeze(body, trainable)
     stages = [options.width * 2**stage * block.expansion for stage in range(4)]
-    returned = {f"layer{n}": level for n, level in enumerate(_LEVELS, 1)}
+    returned = {f"layer{n}": level for n, level in enumerate(LEVELS, 1)}
     head_norm = _groups if options.head_norm else None
     backbone = BackboneWithFPN(body, returned, stages, options.fpn_channels, norm_layer=head_norm)
     sizes = [passed_on.pop(name, None) for name in ("min_size", "max_size")]
@@ -123,10 +111,10 @@ def build_mask_rcnn(network: Mapping[str, Any], num_classes: int) -> MaskRCNN:
             tuple((size,) for size in options.anchor_sizes),
             (tuple(options.anchor_ratios),) * len(options.anchor_sizes),
         ),
-        box_roi_pool=_Pool(_POOLED, options.sampling_ratio, options.stem_stride),
+        box_roi_pool=PyramidRoIAlign(_POOLED, options.sampling_ratio, options.stem_stride),
         box_head=TwoMLPHead(options.fpn_channels * _POOLED**2, options.box_features),
         box_predictor=FastRCNNPredictor(options.box_features, num_classes + 1),
-        mask_roi_pool=_Pool(2 * _POOLED, options.sampling_ratio, options.stem_stride),
+        mask_roi_pool=PyramidRoIAlign(2 * _POOLED, options.sampling_ratio, options.stem_stride),
         mask_head=MaskRCNNHeads(options.fpn_channels, channels, 1, norm_layer=head_norm),
         mask_predictor=MaskRCNNPredictor(channels[-1], options.mask_features, num_classes + 1),
         min_size=sizes[0] or 800,
@@ -144,50 +132,6 @@ def _groups(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(channels, 8), channels)
 
 
-class _ResNet(nn.Sequential):
-    """A ResNet of any width, without its classifier; its weights are named as torchvision's."""
-
-    def __init__(self, block: Any, depths: Sequence[int], width: int, stem_stride: int, norm: type[nn.Module]) -> None:
-        stem: dict[str, nn.Module] = {
-            "conv1": nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
-            "bn1": norm(width),
-            "relu": nn.ReLU(inplace=True),
-        }
-        if stem_stride == 4:
-            stem["maxpool"] = nn.MaxPool2d(3, stride=2, padding=1)
-        inputs, stages = width, {}
-        for stage, depth in enumerate(depths):
-            planes, blocks = width * 2**stage, list[nn.Module]()
-            for place in range(depth):
-                stride = 2 if stage and not place else 1
-                changes = stride > 1 or inputs != planes * block.expansion
-                shortcut = None
-                if changes:
-                    projection = nn.Conv2d(inputs, planes * block.expansion, 1, stride, bias=False)
-                    shortcut = nn.Sequential(projection, norm(planes * block.expansion))
-                blocks.append(block(inputs, planes, stride, shortcut, norm_layer=norm))
-                inputs = planes * block.expansion
-            stages[f"layer{stage + 1}"] = nn.Sequential(*blocks)
-        super().__init__(OrderedDict(**stem, **stages))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-
-class _Pool(MultiScaleRoIAlign):
-    """RoIAlign from the pyramid, whose strides it is told.
-
-    Torchvision's own guesses them from the first images it meets, and from then on keeps a wrong guess when these
-    were small and padded.
-    """
-
-    def __init__(self, side: int, sampling_ratio: int, first_stride: int) -> None:
-        super().__init__(_LEVELS, side, sampling_ratio)
-        first = int(math.log2(first_stride))
-        self.scales = [0.5 ** (first + level) for level in range(len(_LEVELS))]
-        self.map_levels = initLevelMapper(first, first + len(_LEVELS) - 1, self.canonical_scale, self.canonical_level)
-
-
 class _OwnSize(GeneralizedRCNNTransform):
     """Normalises images and leaves them the size they come in."""
 
@@ -202,52 +146,21 @@ def _read(network: Mapping[str, Any]) -> tuple[_Options, dict[str, Any]]:
         if name not in own | _PASSED_ON | {"name"}:
             raise unknown_name("option of network", name, own | _PASSED_ON)
     options = _Options(**{name: value for name, value in network.items() if name in own})
-    if options.backbone not in _BACKBONES:
-        raise unknown_name("backbone (network.backbone)", options.backbone, _BACKBONES)
+    if options.backbone not in BACKBONES:
+        raise unknown_name("backbone (network.backbone)", options.backbone, BACKBONES)
     for name in ("width", "fpn_channels", "box_features", "mask_features", "sampling_ratio"):
         value = getattr(options, name)
         if not isinstance(value, int) or value < 1:
             raise InputError(f"network.{name} is {value!r}; it must be a whole number, 1 or more")
-    if len(options.anchor_sizes) != len(_LEVELS) + 1:
+    if len(options.anchor_sizes) != len(LEVELS) + 1:
         raise InputError(
-            f"network.anchor_sizes has {len(options.anchor_sizes)} sizes; the pyramid has {len(_LEVELS) + 1} levels, "
+            f"network.anchor_sizes has {len(options.anchor_sizes)} sizes; the pyramid has {len(LEVELS) + 1} levels, "
             "and each takes one"
         )
     if options.stem_stride not in (2, 4):
         raise InputError(f"network.stem_stride is {options.stem_stride!r}; it must be 2 or 4")
     if not options.mask_channels:
         raise InputError("network.mask_channels is empty; give the channels of at least one convolution, as in [64]")
-    if options.trainable_layers is not None and options.trainable_layers not in range(len(_LAYERS) + 1):
-        raise InputError(f"network.trainable_layers is {options.trainable_layers!r}; it must be 0 to {len(_LAYERS)}")
+    if options.trainable_layers is not None and options.trainable_layers not in range(len(STAGES) + 1):
+        raise InputError(f"network.trainable_layers is {options.trainable_layers!r}; it must be 0 to {len(STAGES)}")
     return options, {name: value for name, value in network.items() if name in _PASSED_ON and value is not None}
-
-
-def _load(body: nn.Module, file: str) -> None:
-    path = Path(file).expanduser()
-    if not path.is_file():
-        raise InputError(f"network.pretrained: there is no file '{file}'; give backbone weights, or null")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("state_dict", state)
-        state = {name: value for name, value in state.items() if not name.startswith("fc.")}
-        # Frozen normalisation does not count batches.
-        missing, unexpected = body.load_state_dict(state, strict=False)
-        unexpected = [name for name in unexpected if not name.endswith("num_batches_tracked")]
-    except (pickle.UnpicklingError, RuntimeError, AttributeError, EOFError) as error:
-        raise InputError(
-            f"network.pretrained: '{file}' does not load as weights of the backbone ({error}); give a state dict as "
-            "torchvision.models saves it, for this backbone and width"
-        ) from error
-    if missing or unexpected:
-        raise InputError(
-            f"network.pretrained: '{file}' holds weights of another network: {len(missing)} are missing, "
-            f"{len(unexpected)} do not belong, first '{[*missing, *unexpected][0]}'; give a state dict as "
-            "torchvision.models saves it, for this backbone and width"
-        )
-
-
-def _freeze(body: nn.Module, trainable: int) -> None:
-    frozen = _LAYERS[: len(_LAYERS) - trainable]
-    for name, parameter in body.named_parameters():
-        stage = "conv1" if name.startswith("bn1.") else name.split(".")[0]
-        parameter.requires_grad_(stage not in frozen)
