@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from contrastbench.core.data.instances import restrict
+from contrastbench.core.data.coco import restricted
 from contrastbench.core.data.instances.restriction import Selection
 from contrastbench.core.errors import InputError
 from contrastbench.longtail.contrast import MaskContrast, Points, embed_annotations
@@ -44,8 +44,8 @@ FINDINGS, RESULTS = "findings.json", "results.json"
 ``embedding.pth``: ``state_dict`` of the :class:`MaskEmbedding`. ``points.pth``: by split, ``points``, ``images`` and
 ``places`` as of :class:`~contrastbench.longtail.contrast.Points`. ``clusters.pth``: ``centres``, ``assignment``,
 ``inertia``, ``iterations``. ``findings.json``: ``categories`` (``id``, ``name``, ``known``), by cluster ``labels``
-(places among the categories, -1 for novel) and ``purity``, by training proposal ``true`` (places likewise, -1 where no
-annotation is met). ``results.json``: the detections, COCO results."""
+(places among the categories, -1 for novel) and ``purity``, by category ``purity_of`` (per cent), by training proposal
+``true`` (places likewise, -1 where no annotation is met). ``results.json``: the detections, COCO results."""
 
 COCO_AP: Mapping[str, Any] = {"type": "contrastbench.core.metrics.mask_ap.CocoAP"}
 
@@ -187,7 +187,8 @@ class Discovery:
               category is their label; ``novel``, clusters without a label; ``clusters``, all; ``inertia``;
               ``without_anchors``, categories without any annotated training mask;
             - ``purity`` of the discovered clusters, ``purity_r``, ``purity_c``, ``purity_f`` by the frequency of their
-              label where the data have it, ``purity_S``, ``purity_M``, ``purity_L`` by the size of their members;
+              label where the data have it, ``purity_S``, ``purity_M``, ``purity_L`` by the size of their members, and
+              ``per_class``;
             - ``recall`` and ``recall_known``: annotations of the long tail and of the other categories on the
               validation split that a proposal meets with a mask IoU of one half;
             - ``parts_farther`` of ``parts`` annotated parts on the validation split, whose embedding is farther from
@@ -240,7 +241,7 @@ class Discovery:
             clusters = cluster(run_dir, points["train"].points, self.k, self.clustering, device)
             labels, without = self._labels(embedding, points["train"], clusters, device)
             results = self._detections(points["val"], clusters, labels, stores["val"])
-            verdict = judge(self.evaluators, restrict(ground.truth("val"), ground.long_tail), results)
+            verdict = judge(self.evaluators, restricted(ground.truth("val"), ground.long_tail), results)
             numbers, found = measure_clusters(ground, points["train"], clusters, labels, stores["train"])
             tree = measure_tree(
                 ground,
@@ -256,6 +257,7 @@ class Discovery:
             write_whole(run_dir / RESULTS, lambda path: path.write_text(json.dumps(results, separators=(",", ":"))))
             return {
                 **verdict,
+                "per_class": {**verdict["per_class"], "purity": found["purity_of"]},
                 "evaluation": f"{verdict['evaluation']}; {self._described()}",
                 **numbers,
                 **tree,

@@ -10,7 +10,6 @@ from contrastbench.core.data.coco import resized
 from contrastbench.core.data.instances import (
     InstanceSource,
     open_instances,
-    restrict,
     select_categories,
     verify_instances,
 )
@@ -82,7 +81,8 @@ class Ground:
                 "tail to discover; select fewer under 'known'"
             )
         for split in SPLITS:
-            if not restrict(self.source.ground_truth(split), self.long_tail)["annotations"]:
+            annotations = self.source.ground_truth(split)["annotations"]
+            if not any(entry["category_id"] in self.long_tail for entry in annotations):
                 raise InputError(
                     f"{name}: no image of {split} shows any of the {len(self.long_tail)} categories of the long tail; "
                     "take more images, or select fewer categories under 'known'"

@@ -52,6 +52,7 @@ def measure_clusters(
         ],
         "labels": labels.tolist(),
         "purity": [None if share != share else share for share in pure.per_cluster.tolist()],
+        "purity_of": {names[place]: 100 * share for place, share in sorted(pure.per_category.items())},
         "true": true.tolist(),
     }
     return numbers, found

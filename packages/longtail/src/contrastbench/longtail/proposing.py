@@ -140,11 +140,11 @@ class ProposalNetwork:
             missing = set(store.missing(image["id"] for image in pictures.images))
             if missing:
                 host = import_module(f"contrastbench.core.hosts.{self.host}.proposing")
-                model = host.load_proposer(self.training, self.folder(), device)
+                propose = host.load_proposer(self.training, self.folder(), device)
             for place, image in enumerate(pictures.images):
                 if image["id"] in missing:
                     # One at a time, so that which others were missing makes no difference.
-                    [found] = host.propose(model, [pictures[place]], self.options)
+                    [found] = propose([pictures[place]], self.options)
                     store.write(image["id"], *found)
                 report(place + 1)
 
@@ -152,7 +152,7 @@ class ProposalNetwork:
         return cache_dir() / "longtail" if self.shared is None else Path(self.shared).expanduser()
 
     def _versions(self) -> dict[str, str]:
-        found = {name: version(name) for name in ("torch", "torchvision")}
+        found = {name: version(name) for name in {"torch", "torchvision", self.host}}
         return {"host": self.host, "source": _source(self.host), **found}
 
 

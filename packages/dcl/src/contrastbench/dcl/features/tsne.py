@@ -71,7 +71,7 @@ def _check(label: str, features: Tensor, foreground: Tensor, perplexity: float) 
 def _embed(features: np.ndarray, seed: int, perplexity: float) -> np.ndarray:
     try:
         from sklearn.manifold import TSNE
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise InputError(
             "feature pictures need scikit-learn, which is not installed; pip install contrastbench-dcl[tsne]"

@@ -91,8 +91,8 @@ def disc_picture(
     disc = to_disc(points, c)
     _check_places(len(disc), labels, edges, thumbnails or {})
     share = _outward(disc, edges)
-    figure = new_figure((7.4, 6.4))
-    axis = figure.subplots()
+    figure = new_figure((7.6, 6.4))
+    axis = figure.add_axes((0.01, 0.01, 0.78, 0.91))
     axis.set_aspect("equal")
     axis.axis("off")
     _draw_circles(axis)
@@ -109,12 +109,20 @@ def disc_picture(
         sizes = [26 if place in parents else 9 for place in groups[name]]
         style = {"facecolors": "none", "edgecolors": _GREY} if name == NOVEL_NAME else {"c": colours.get(name, _GREY)}
         own = disc[groups[name]]
-        axis.scatter(own[:, 0], own[:, 1], s=sizes, linewidths=0.6, label=f"{name} ({len(own)})", zorder=2, **style)
+        axis.scatter(
+            own[:, 0],
+            own[:, 1],
+            s=sizes,
+            linewidths=0.6,
+            label=f"{name.replace('_', ' ')} ({len(own)})",
+            zorder=2,
+            **style,
+        )
     for place, picture in sorted((thumbnails or {}).items()):
         _place_thumbnail(axis, (float(disc[place, 0]), float(disc[place, 1])), picture)
-    axis.set_title("\n".join(_titles(points, edges, share)), fontsize=9)
+    figure.suptitle("\n".join(_titles(points, edges, share)), fontsize=9)
     if labels:
-        figure.legend(loc="outside right upper", fontsize=7, frameon=False)
+        figure.legend(loc="upper right", bbox_to_anchor=(1, 0.93), fontsize=7, frameon=False)
     write_figure(figure, path)
     return share
 
@@ -151,11 +159,16 @@ def _draw_circles(axis: Any) -> None:
 
 
 def _place_thumbnail(axis: Any, at: tuple[float, float], picture: np.ndarray) -> None:
+    """Draw a picture beside its point, towards the origin: most points are near the rim, and the middle is empty."""
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-    image = OffsetImage(picture, zoom=30 / max(picture.shape[:2]))
-    box = {"edgecolor": "#333333", "linewidth": 0.5}
-    axis.add_artist(AnnotationBbox(image, at, pad=0.1, frameon=True, bboxprops=box, zorder=4))
+    radius = math.hypot(*at)
+    inwards = (-34 * at[0] / radius, -34 * at[1] / radius) if radius > 0.3 else (0.0, 34.0)
+    image = OffsetImage(picture, zoom=22 / max(picture.shape[:2]))
+    line = {"arrowstyle": "-", "linewidth": 0.5, "color": "#333333"}
+    box = AnnotationBbox(image, at, xybox=inwards, boxcoords="offset points", pad=0.1, arrowprops=line, zorder=4)
+    box.patch.set(edgecolor="#333333", linewidth=0.5)
+    axis.add_artist(box)
 
 
 def _check_places(

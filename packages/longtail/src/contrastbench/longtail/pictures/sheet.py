@@ -89,6 +89,7 @@ def contact_sheet(clusters: Sequence[Discovered], path: str | Path, columns: int
     columns = min(columns, max(len(cluster.crops) for cluster in clusters))
     figure = new_figure((1.6 + 1.1 * columns, 1.15 * len(clusters)))
     axes = figure.subplots(len(clusters), columns + 1, squeeze=False, width_ratios=[1.4, *[1] * columns])
+    figure.subplots_adjust(left=0, right=1 - 0.05 / columns, bottom=0, top=1, wspace=0.08, hspace=0.08)
     for line, cluster in zip(axes, clusters, strict=True):
         for axis in line:
             axis.axis("off")
