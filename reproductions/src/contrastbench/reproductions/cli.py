@@ -1,4 +1,4 @@
-"""The command ``reproduce``: list, show, plan, run, report, picture, docs, env."""
+"""The command ``reproduce``: list, show, plan, run, report, picture, predict, docs, env."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from contrastbench.reproductions.forecast import forecast
 from contrastbench.reproductions.ledger import Record, read_records
 from contrastbench.reproductions.locate import published_dir
 from contrastbench.reproductions.overview import Origin, describe, list_tables, origins
-from contrastbench.reproductions.pictures import FIGURES, draw
 from contrastbench.reproductions.plan import Plan, make_plan
 from contrastbench.reproductions.provenance import environment
 from contrastbench.reproductions.report import as_data, make_report, make_reports
 from contrastbench.reproductions.tables import Table, all_tables, find_table
+from contrastbench.reproductions.trained import FIGURES, draw, write_predictions
 
 DEFAULT_TABLE = "pixel-contrast/table-1"
 
@@ -75,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     run = add("run", _run, "Train what is missing of a table, and print it with a verdict on each claim.")
     report = add("report", _report, "Print tables from records; trains nothing.")
     picture = add("picture", _picture, "Draw a figure of a paper from networks trained here.")
+    predict = add(
+        "predict", _predict, "Write a row's predictions as label maps, as Cityscapes' server takes them."
+    )
     docs = add("docs", _docs, "Write the results pages, and the README's status, from records.")
     add("env", _env, "Describe this installation and machine, for a bug report.")
 
@@ -85,6 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     picture.add_argument("path", type=Path, metavar="FILE", help="the picture; .png, .pdf or .svg")
     picture.add_argument("--image", type=int, default=0, metavar="N", help="which validation image, or how many")
     picture.add_argument("words", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, as for run")
+    predict.add_argument("table", metavar="PAPER/TABLE")
+    predict.add_argument("row", metavar="ROW")
+    predict.add_argument("folder", type=Path, metavar="DIR", help="where to write")
+    predict.add_argument("--split", default="test", help="test (the default), val or train")
+    predict.add_argument("words", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, as for run")
     docs.add_argument("folder", type=Path, metavar="DIR", help="the results folder of the docs")
     docs.add_argument("--readme", type=Path, metavar="FILE", help="a README with a place for the status")
     for sub in (listing, show, report, docs):
@@ -129,6 +137,18 @@ def _picture(options: argparse.Namespace) -> int:
         _print_json({"figure": options.figure, "file": str(options.path)})
     else:
         _console().print(f"{options.path}: {FIGURES[options.figure].text}")
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    table = find_table(options.table, options.papers)
+    with hydra_session():
+        console = Console(file=sys.stderr, stderr=True)
+        count = write_predictions(table, options.row, options.words, options.split, options.folder, console)
+    if options.format == "json":
+        _print_json({"folder": str(options.folder), "images": count})
+    else:
+        _console().print(f"{options.folder}: predictions of {count} images")
     return 0
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from contrastbench.reproductions import cli
-from contrastbench.reproductions.pictures import FIGURES
 from contrastbench.reproductions.tables import find_table
+from contrastbench.reproductions.trained import FIGURES
 
 pytestmark = pytest.mark.usefixtures("_cache")
 
@@ -53,3 +53,14 @@ def test_bad_input_is_one_clear_error(words: list[str], message: str, capsys: An
 def test_a_figure_names_rows_that_can_be_run(figure: Any) -> None:
     runnable = {row.id for row in find_table(figure.table).runnable}
     assert set(figure.rows) <= runnable
+
+
+@pytest.mark.slow
+def test_predictions_of_a_row_are_written_as_label_maps(capsys: Any) -> None:
+    words = ["contextrast/table-3", "hrnet", "out", "profile=smoke", "--split=val", "--format=json"]
+    assert cli.main(["predict", *words]) == 0
+    assert json.loads(capsys.readouterr().out) == {"folder": "out", "images": 2}
+    assert len(list(Path("out").glob("*_pred.png"))) == 2
+
+    assert cli.main(["predict", "dcl/table-8", "dcl", "other", "profile=smoke"]) == 2
+    assert "does not predict label maps" in capsys.readouterr().err

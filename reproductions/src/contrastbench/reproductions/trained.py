@@ -1,6 +1,6 @@
-"""Pictures of trained networks: the figures of the papers, each made by one command.
+"""What trained networks show: the figures of the papers, and predictions, each made by one command.
 
-The rows that a picture needs are trained, once, in a folder of their own in which weights are kept.
+The rows that are needed are trained, once, in a folder of their own in which weights are kept.
 """
 
 from __future__ import annotations
@@ -57,21 +57,50 @@ def draw(name: str, overrides: Sequence[str], image: int, path: Path, console: C
     if name not in FIGURES:
         raise unknown_name("figure", name, FIGURES)
     figure = FIGURES[name]
+    trained = train(find_table(figure.table), figure.rows, overrides, console)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.draw(trained, image, path)
+
+
+def train(table: Table, rows: Sequence[str], overrides: Sequence[str], console: Console) -> list[Trained]:
+    """Return rows of a table, trained with the first seed asked for, their weights kept. Inside a ``hydra_session``.
+
+    Raises:
+        InputError: bad overrides, or a run that failed.
+    """
     given = {word.partition("=")[0] for word in overrides}
-    defaults = {"runs": RUNS, "seeds": "1", "rows": f"[{','.join(figure.rows)}]", "keep_weights": "true"}
+    defaults = {"runs": RUNS, "seeds": "1", "rows": f"[{','.join(rows)}]", "keep_weights": "true"}
     words = [*overrides, *(f"{key}={value}" for key, value in defaults.items() if key not in given)]
-    table: Table = find_table(figure.table)
     plan = make_plan(table, words)
     carried = carry_out(plan, console)
     if carried.failures:
-        raise InputError(f"a run that the figure needs failed: {carried.failures[0].message}")
+        raise InputError(f"a run that is needed failed: {carried.failures[0].message}")
     first = {run.row: run for run in reversed(plan.runs)}
-    trained = [
-        Trained(table.row(row).name, build(run.experiment), plan.runs_dir / "work" / run.id / "state")
-        for row, run in sorted(first.items(), key=lambda item: list(figure.rows).index(item[0]))
+    return [
+        Trained(table.row(row).name, build(first[row].experiment), plan.runs_dir / "work" / first[row].id / "state")
+        for row in rows
+        if row in first
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.draw(trained, image, path)
+
+
+def write_predictions(
+    table: Table, row: str, overrides: Sequence[str], split: str, folder: Path, console: Console
+) -> int:
+    """Train a row of semantic segmentation, if it is not there yet, and write its predictions of a split.
+
+    Of Cityscapes' test split these are the files that the benchmark's server takes (Contextrast, Table 3).
+
+    Returns:
+        The number of images.
+
+    Raises:
+        InputError: bad overrides, a run that failed, a row of another kind, no such split, or a folder that holds
+            something else.
+    """
+    (trained,) = train(table, [row], overrides, console)
+    if not hasattr(trained.experiment, "write_predictions"):
+        raise InputError(f"row '{row}' of {table.name} does not predict label maps; name one of semantic segmentation")
+    return int(trained.experiment.write_predictions(trained.folder, folder, split))
 
 
 def _negatives(trained: Sequence[Trained], image: int, path: Path) -> None:
