@@ -12,7 +12,15 @@ import yaml
 
 from contrastbench.core.data.sources import SegmentationSource
 
-NETWORKS = ("deeplabv3_r101", "hrnet_slim", "hrnetv2_w48", "ocr_hrnetv2_w48", "resnet18_slim")
+NETWORKS = (
+    "deeplabv3_r101",
+    "deeplabv3_slim",
+    "hrnet_slim",
+    "hrnetv2_w48",
+    "ocr_hrnetv2_w48",
+    "ocr_slim",
+    "resnet18_slim",
+)
 
 
 def network(name: str) -> dict[str, Any]:
@@ -32,9 +40,11 @@ def test_every_network_is_tested() -> None:
     ("name", "channels", "millions"),
     [
         ("deeplabv3_r101", 2048, 87.1),
+        ("deeplabv3_slim", 128, 0.87),
         ("hrnet_slim", 208, 0.75),
         ("hrnetv2_w48", 720, 65.9),
         ("ocr_hrnetv2_w48", 720, 70.4),
+        ("ocr_slim", 208, 0.89),
         ("resnet18_slim", 240, 0.71),
     ],
 )
