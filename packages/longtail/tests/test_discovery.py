@@ -121,7 +121,7 @@ def test_a_finished_run_is_not_run_again(whole: Any, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("contrastbench.longtail.stages.embed_proposals", never)
     monkeypatch.setattr("contrastbench.longtail.kmeans.HyperbolicKMeans.fit", never)
-    monkeypatch.setattr("contrastbench.core.hosts.torchvision.running.Trainer.train", never)
+    monkeypatch.setattr("contrastbench.core.hosts.trainer.Trainer.train", never)
 
     assert comparable(Discovery(**options()).run(whole[0])) == comparable(whole[1])
 

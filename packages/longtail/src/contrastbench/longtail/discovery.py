@@ -65,7 +65,7 @@ class Discovery:
         data: what is discovered in, as :func:`~contrastbench.core.data.instances.open_instances` takes it.
         schedule: of the proposal network, as the host's ``InstanceTraining`` takes it.
         training: of the embedding: ``iterations``, ``batch_size`` (images), ``optimizer`` and all else that
-            :class:`~contrastbench.core.hosts.torchvision.schedule.InstanceSchedule` has and that does not concern the
+            :class:`~contrastbench.core.hosts.instance_schedule.InstanceSchedule` has and that does not concern the
             view of an image. By default 4 images a step, and the paper's Adam with a rate of 1e-4.
         known: the categories of ``data`` that count as seen in pre-training, as
             :func:`~contrastbench.core.data.instances.select_categories` takes them; all others are the long tail.
@@ -120,7 +120,7 @@ class Discovery:
     ) -> None:
         from contrastbench.core.hosts.environment import find_device
         from contrastbench.core.hosts.evaluators import build_evaluators
-        from contrastbench.core.hosts.torchvision.schedule import InstanceSchedule
+        from contrastbench.core.hosts.instance_schedule import InstanceSchedule
 
         self.ground, self.seed, self.threads = Ground(data, known), seed, threads
         self.evaluators = build_evaluators(evaluators)

@@ -61,7 +61,7 @@ def train_embedding(
     from torch.utils.data import DataLoader
 
     from contrastbench.core.hosts.stream import Stream, one_thread
-    from contrastbench.core.hosts.torchvision.running import CHECKPOINT, Trainer
+    from contrastbench.core.hosts.trainer import CHECKPOINT, Trainer
 
     path = run_dir / EMBEDDING
     if not path.is_file():

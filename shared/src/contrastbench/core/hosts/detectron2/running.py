@@ -10,14 +10,14 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 
 from contrastbench.core.hosts.detectron2.seat import PREFIX
-from contrastbench.core.hosts.torchvision.running import Report, Trainer
+from contrastbench.core.hosts.trainer import Report, Trainer
 
 
 class DetectronTrainer(Trainer):
     """Takes the steps of a run of a detector of detectron2, and keeps what it counts in an event storage.
 
     Weights of normalisation layers do not decay, as detectron2 has it, nor do the relative positions of a Swin
-    Transformer, as its authors have it. See :class:`~contrastbench.core.hosts.torchvision.running.Trainer`.
+    Transformer, as its authors have it. See :class:`~contrastbench.core.hosts.trainer.Trainer`.
     """
 
     storage: EventStorage

@@ -9,7 +9,7 @@ import numpy as np
 from detectron2.data import transforms as T
 
 from contrastbench.core.errors import InputError
-from contrastbench.core.hosts.torchvision.schedule import InstanceSchedule
+from contrastbench.core.hosts.instance_schedule import InstanceSchedule
 
 _STRENGTH = 0.3
 

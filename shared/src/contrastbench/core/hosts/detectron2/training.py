@@ -29,8 +29,8 @@ from contrastbench.core.hosts.detectron2.seat import exported_state
 from contrastbench.core.hosts.environment import environment, find_device, peak_memory
 from contrastbench.core.hosts.evaluators import COCO_AP, Evaluator, build_evaluators, judge
 from contrastbench.core.hosts.stream import Seeded, Stream, one_thread
-from contrastbench.core.hosts.torchvision.running import CHECKPOINT, Report
-from contrastbench.core.hosts.torchvision.writing import write_whole
+from contrastbench.core.hosts.trainer import CHECKPOINT, Report
+from contrastbench.core.hosts.writing import write_whole
 
 WEIGHTS = "weights.pth"
 """File in the run's folder that a finished run leaves: the evaluated weights, for a plain detectron2 model."""

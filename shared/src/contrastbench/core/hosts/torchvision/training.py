@@ -19,16 +19,16 @@ from contrastbench.core.distributed import rank, world_size
 from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.environment import environment, find_device, peak_memory
 from contrastbench.core.hosts.evaluators import COCO_AP, Evaluator, build_evaluators, judge
+from contrastbench.core.hosts.instance_schedule import InstanceSchedule
 from contrastbench.core.hosts.stream import Seeded, Stream, one_thread
 from contrastbench.core.hosts.torchvision.augment import Augmentation
 from contrastbench.core.hosts.torchvision.dataset import Instances, Pictures
 from contrastbench.core.hosts.torchvision.evaluation import predict
 from contrastbench.core.hosts.torchvision.network import build_mask_rcnn
-from contrastbench.core.hosts.torchvision.running import CHECKPOINT, Report, Trainer
-from contrastbench.core.hosts.torchvision.schedule import InstanceSchedule
 from contrastbench.core.hosts.torchvision.seat import PREFIX, exported_state, fit_mask_objective
 from contrastbench.core.hosts.torchvision.sizing import Size
-from contrastbench.core.hosts.torchvision.writing import write_whole
+from contrastbench.core.hosts.trainer import CHECKPOINT, Report, Trainer
+from contrastbench.core.hosts.writing import write_whole
 
 WEIGHTS = "weights.pth"
 """File in the run's folder that a finished run leaves: the evaluated weights, for a plain torchvision model."""
@@ -52,7 +52,7 @@ class InstanceTraining:
         network: as :func:`~contrastbench.core.hosts.torchvision.network.build_mask_rcnn` takes it.
         data: ``name``, ``size`` and the source's options, as
             :func:`~contrastbench.core.data.instances.open_instances` takes them.
-        schedule: as :class:`~contrastbench.core.hosts.torchvision.schedule.InstanceSchedule`.
+        schedule: as :class:`~contrastbench.core.hosts.instance_schedule.InstanceSchedule`.
         objective: ``type`` and options of a mask objective; None for the baseline.
         evaluators: callables that are given ground truth and results, or mappings that name them (``type`` and
             options).

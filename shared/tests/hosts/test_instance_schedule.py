@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("torchvision", reason="needs the torchvision extra")
 from contrastbench.core.errors import InputError
-from contrastbench.core.hosts.torchvision.schedule import InstanceSchedule
+from contrastbench.core.hosts.instance_schedule import InstanceSchedule
 
 
 def schedule(**options: Any) -> InstanceSchedule:

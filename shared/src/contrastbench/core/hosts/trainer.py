@@ -16,8 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from contrastbench.core.distributed import rank, world_size
 from contrastbench.core.hosts.finite import require_finite
-from contrastbench.core.hosts.torchvision.schedule import InstanceSchedule
-from contrastbench.core.hosts.torchvision.writing import write_whole
+from contrastbench.core.hosts.instance_schedule import InstanceSchedule
+from contrastbench.core.hosts.writing import write_whole
 
 CHECKPOINT = "checkpoint.pth"
 
