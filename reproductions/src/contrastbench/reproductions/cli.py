@@ -75,9 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     run = add("run", _run, "Train what is missing of a table, and print it with a verdict on each claim.")
     report = add("report", _report, "Print tables from records; trains nothing.")
     picture = add("picture", _picture, "Draw a figure of a paper from networks trained here.")
-    predict = add(
-        "predict", _predict, "Write a row's predictions as label maps, as Cityscapes' server takes them."
-    )
+    predict = add("predict", _predict, "Write a row's predictions as label maps, as Cityscapes' server takes them.")
     docs = add("docs", _docs, "Write the results pages, and the README's status, from records.")
     add("env", _env, "Describe this installation and machine, for a bug report.")
 
