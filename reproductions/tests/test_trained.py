@@ -29,6 +29,10 @@ def test_a_figure_is_drawn_from_networks_that_are_trained_once(figure: str, caps
     assert cli.main(["picture", *words]) == 0
     assert json.loads(capsys.readouterr().out) == {"figure": figure, "file": "out/figure.png"}
     first = Path("out/figure.png").read_bytes()
+    told = json.loads(Path("out/figure.json").read_text())
+    assert told["figure"] == figure
+    assert len(told["runs"]) == len(FIGURES[figure].rows)
+    assert told["numbers"]
     weights = {path: path.stat().st_mtime_ns for path in Path("runs/pictures").rglob("weights.pth")}
     assert len(weights) == len(FIGURES[figure].rows)
 

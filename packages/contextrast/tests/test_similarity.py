@@ -2,8 +2,10 @@ import math
 
 import pytest
 import torch
+from scipy import ndimage
 
-from contrastbench.contextrast.similarity import SimilarityByDistance
+from contrastbench.contextrast.objective import Contextrast
+from contrastbench.contextrast.similarity import SimilarityByDistance, similarity_by_distance
 from contrastbench.core.errors import InputError
 
 
@@ -69,3 +71,43 @@ def test_bad_options_are_named():
         SimilarityByDistance([])
     with pytest.raises(InputError, match="width above 0"):
         SimilarityByDistance(["a"], width=0)
+
+
+def test_batches_are_counted_with_the_anchors_and_regions_of_the_loss():
+    torch.manual_seed(0)
+    objective = Contextrast([4, 6], 3, layer_weights=(1.0, 1.0), dim=8)
+    batches = [
+        (
+            (torch.randn(2, 4, 8, 8), torch.randn(2, 6, 4, 4)),
+            torch.randn(2, 3, 8, 8),
+            torch.randint(0, 3, (2, 8, 8)),
+            torch.arange(2),
+        )
+        for _ in range(3)
+    ]
+
+    curves = similarity_by_distance(objective, iter(batches), bins=3)
+
+    sums, counts = torch.zeros(2, 3, dtype=torch.float64), torch.zeros(2, 3, dtype=torch.int64)
+    for features, logits, labels, _ in batches:
+        embedded = [
+            projector(f.permute(0, 2, 3, 1).reshape(-1, f.shape[1])).detach().reshape(2, *f.shape[2:], 8)
+            for projector, f in zip(objective.projectors, features, strict=True)
+        ]
+        own = [
+            torch.stack([v[labels[:, ::step, ::step] == c].mean(0) for c in range(3)])
+            for v, step in zip(embedded, (1, 2), strict=True)
+        ]
+        for layer, (v, step) in enumerate(zip(embedded, (1, 2), strict=True)):
+            truth, predicted = labels[:, ::step, ::step], logits.argmax(1)[:, ::step, ::step]
+            anchors = 0.3 * own[0] + 0.7 * own[1] if layer == 0 else own[1]
+            for c in range(3):
+                wrong = (truth == c) & (predicted != c)
+                for b in range(2):
+                    distances = ndimage.distance_transform_edt(wrong[b])
+                    for y, x in wrong[b].nonzero().tolist():
+                        place = min(int(distances[y, x]), 2)
+                        sums[layer, place] += torch.cosine_similarity(v[b, y, x], anchors[c], dim=0)
+                        counts[layer, place] += 1
+    assert curves.counts.tolist() == counts.tolist()
+    torch.testing.assert_close(curves.sums, sums, rtol=1e-4, atol=1e-4)

@@ -5,17 +5,20 @@ The rows that are needed are trained, once, in a folder of their own in which we
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 
 from contrastbench.core.errors import InputError, unknown_name
 from contrastbench.reproductions.carry_out import carry_out
 from contrastbench.reproductions.experiment import build
+from contrastbench.reproductions.ledger import write_atomically
 from contrastbench.reproductions.plan import make_plan
+from contrastbench.reproductions.provenance import revision
 from contrastbench.reproductions.tables import Table, find_table
 
 RUNS = "runs/pictures"
@@ -24,25 +27,32 @@ RUNS = "runs/pictures"
 
 @dataclass(frozen=True)
 class Trained:
-    """A row that was trained: its name, its experiment and the folder with its weights."""
+    """A row that was trained: its name, its run's name, its experiment and the folder with its weights."""
 
     name: str
+    run_id: str
     experiment: Any
     folder: Path
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: what it shows, the table and the rows it is made of, and what draws it."""
+    """A figure: what it shows, the table and the rows it is made of, and what draws it.
+
+    ``draw`` is given the rows, the image (or how many) and the file, and returns the numbers that the picture shows.
+    """
 
     text: str
     table: str
     rows: tuple[str, ...]
-    draw: Callable[[Sequence[Trained], int, Path], None]
+    draw: Callable[[Sequence[Trained], int, Path], Mapping[str, Any]]
 
 
 def draw(name: str, overrides: Sequence[str], image: int, path: Path, console: Console) -> None:
     """Train what a figure needs, if it is not there yet, and draw it. Call it inside a ``hydra_session``.
+
+    Beside the picture, a file of the same name and the suffix ``.json`` holds the numbers it shows and what they are
+    of.
 
     Args:
         name: one of :data:`FIGURES`.
@@ -59,7 +69,11 @@ def draw(name: str, overrides: Sequence[str], image: int, path: Path, console: C
     figure = FIGURES[name]
     trained = train(find_table(figure.table), figure.rows, overrides, console)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.draw(trained, image, path)
+    numbers = figure.draw(trained, image, path)
+    about = {"figure": name, "table": figure.table, "overrides": list(overrides), "revision": revision()}
+    runs = {row.name: row.run_id for row in trained}
+    text = json.dumps({**about, "runs": runs, "numbers": numbers}, indent=1, sort_keys=True)
+    write_atomically(path.with_suffix(".json"), text + "\n")
 
 
 def train(table: Table, rows: Sequence[str], overrides: Sequence[str], console: Console) -> list[Trained]:
@@ -77,7 +91,12 @@ def train(table: Table, rows: Sequence[str], overrides: Sequence[str], console: 
         raise InputError(f"a run that is needed failed: {carried.failures[0].message}")
     first = {run.row: run for run in reversed(plan.runs)}
     return [
-        Trained(table.row(row).name, build(first[row].experiment), plan.runs_dir / "work" / first[row].id / "state")
+        Trained(
+            table.row(row).name,
+            first[row].id,
+            build(first[row].experiment),
+            plan.runs_dir / "work" / first[row].id / "state",
+        )
         for row in rows
         if row in first
     ]
@@ -103,13 +122,13 @@ def write_predictions(
     return int(trained.experiment.write_predictions(trained.folder, folder, split))
 
 
-def _negatives(trained: Sequence[Trained], image: int, path: Path) -> None:
+def _negatives(trained: Sequence[Trained], image: int, path: Path) -> Mapping[str, Any]:
     from contrastbench.contextrast.pictures import bane_picture
     from contrastbench.core.hosts.mmseg.one_image import see
 
     (row,) = trained
     seen = see(row.experiment, {"before training": None, "after training": row.folder}, "val", image)
-    bane_picture(
+    stages = bane_picture(
         seen.image,
         seen.labels,
         seen.predictions,
@@ -119,13 +138,26 @@ def _negatives(trained: Sequence[Trained], image: int, path: Path) -> None:
         classes=seen.source.classes,
         palette=seen.source.palette,
     )
+    return {name: asdict(stage) for name, stage in stages.items()}
 
 
-def _features(trained: Sequence[Trained], images: int, path: Path) -> None:
+def _similarity(trained: Sequence[Trained], image: int, path: Path) -> Mapping[str, Any]:
+    from contrastbench.contextrast.curves import similarity_picture
+    from contrastbench.contextrast.similarity import similarity_by_distance
+    from contrastbench.core.hosts.mmseg.observing import observing
+
+    (row,) = trained
+    with observing(row.experiment, row.folder) as (objective, batches):
+        curves = similarity_by_distance(cast(Any, objective), batches).compute()
+    similarity_picture(curves, path)
+    return curves
+
+
+def _features(trained: Sequence[Trained], images: int, path: Path) -> Mapping[str, Any]:
     import torch
 
     from contrastbench.core.hosts.torchvision.features import roi_features
-    from contrastbench.dcl.features import sample_pixels, tsne_picture
+    from contrastbench.dcl.features import sample_pixels, silhouette, tsne_picture
 
     panels = {}
     for row in trained:
@@ -133,6 +165,7 @@ def _features(trained: Sequence[Trained], images: int, path: Path) -> None:
         # the same pixels of both networks
         panels[row.name] = sample_pixels(features, masks, 16, torch.Generator().manual_seed(0))
     tsne_picture(panels, path, seed=0)
+    return {name: {"silhouette": silhouette(*panel)} for name, panel in panels.items()}
 
 
 FIGURES: dict[str, Figure] = {
@@ -141,6 +174,13 @@ FIGURES: dict[str, Figure] = {
         "contextrast/table-6",
         ("bane",),
         _negatives,
+    ),
+    "contextrast/similarity": Figure(
+        "Similarity of erroneous pixels to their class's anchor by their distance from the error's edge, over the "
+        "validation split (Contextrast, Figure 5)",
+        "contextrast/table-6",
+        ("bane",),
+        _similarity,
     ),
     "dcl/features": Figure(
         "t-SNE of RoI features without and with the loss, from the first validation images (DCL, Figure 4)",

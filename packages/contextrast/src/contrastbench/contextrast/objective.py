@@ -28,7 +28,7 @@ _SAMPLING = ("random", "semi_hard", "bane")
 _READINGS = ("union", "confused", "literal")
 
 
-class _Layer(NamedTuple):
+class Layer(NamedTuple):
     """One layer: embeddings by row ``[n, d]``, then ``[B, h, w]``: truth or -1, prediction, three draws a pixel."""
 
     embeddings: Tensor
@@ -135,7 +135,7 @@ class Contextrast(SemanticObjective):
         Raises:
             InputError: another number of features than at construction.
         """
-        layers = self._layers(features, logits, labels, image_index)
+        layers = self.embed(features, logits, labels, image_index)
         means = [class_means(layer.embeddings, layer.classes.flatten(), self.num_classes) for layer in layers]
         anchors = mix_anchors(means, 1 - self.high_weight, self.high_weight, self.detach_top)
         total = torch.stack([m.means.sum() for m in means]).sum() * 0  # connects what has no anchor
@@ -188,10 +188,11 @@ class Contextrast(SemanticObjective):
             minimum=self.minimum,
         )
 
-    def _layers(
-        self, features: tuple[Tensor, ...], logits: Tensor, labels: Tensor, image_index: Tensor
-    ) -> list[_Layer]:
-        """Embed every pixel of each layer, and bring labels and predictions to its stride."""
+    def embed(self, features: tuple[Tensor, ...], logits: Tensor, labels: Tensor, image_index: Tensor) -> list[Layer]:
+        """Embed every pixel of each layer, and bring labels and predictions to its stride.
+
+        Arguments and errors are those of :meth:`forward`.
+        """
         if len(features) != len(self.projectors):
             raise InputError(f"{len(features)} feature maps came in; in_channels named {len(self.projectors)}")
         sizes = [feature.shape[-2:] for feature in features]
@@ -205,7 +206,7 @@ class Contextrast(SemanticObjective):
             ignored = (near == self.ignore_index) | (near < 0) | (near >= self.num_classes)
             first, second, third = draws.unflatten(2, size).unbind(1)
             layers.append(
-                _Layer(
+                Layer(
                     embeddings=projector(feature.permute(0, 2, 3, 1).reshape(-1, feature.shape[1])),
                     classes=torch.where(ignored, -1, near),
                     predictions=_resize(predicted, size),
@@ -214,7 +215,7 @@ class Contextrast(SemanticObjective):
             )
         return layers
 
-    def _layer_loss(self, layer: _Layer, anchors: ClassMeans, there: Tensor, negatives: Negatives) -> Tensor:
+    def _layer_loss(self, layer: Layer, anchors: ClassMeans, there: Tensor, negatives: Negatives) -> Tensor:
         """Return the loss of each anchor that is there ``[N]``, against what was chosen on all ranks."""
         classes = layer.classes.flatten()
         positives = choose_positives(classes, layer.draws[0].flatten(), self.positives)

@@ -6,14 +6,20 @@ the lower cosine similarity to the representative anchor of their true class, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from contrastbench.contextrast.anchors import class_means, mix_anchors
+from contrastbench.contextrast.bane import distance_map, error_map
+from contrastbench.contextrast.objective import Contextrast
 from contrastbench.core.errors import InputError
+
+Batch = tuple[tuple[Tensor, ...], Tensor, Tensor, Tensor]
+"""The arguments of :meth:`Contextrast.forward`."""
 
 
 class SimilarityByDistance:
@@ -85,3 +91,29 @@ class SimilarityByDistance:
             }
             for layer, sums, counts in zip(self.layers, self.sums.tolist(), self.counts.tolist(), strict=True)
         }
+
+
+@torch.no_grad()
+def similarity_by_distance(
+    objective: Contextrast, batches: Iterable[Batch], bins: int = 16, width: float = 1.0
+) -> SimilarityByDistance:
+    """Measure Figure 5 on a data set; each batch has its own anchors, as in training.
+
+    Args:
+        objective: a trained one.
+        batches: of the size of training, as its projectors normalise over a batch.
+        bins: as of :class:`SimilarityByDistance`.
+        width: likewise.
+    """
+    curve = SimilarityByDistance([f"layer {i + 1}" for i in range(len(objective.projectors))], bins, width)
+    for batch in batches:
+        layers = objective.embed(*batch)
+        means = [class_means(layer.embeddings, layer.classes.flatten(), objective.num_classes) for layer in layers]
+        anchors = mix_anchors(means, 1 - objective.high_weight, objective.high_weight, objective.detach_top)
+        for place, (layer, anchor) in enumerate(zip(layers, anchors, strict=True)):
+            regions = error_map(layer.classes, layer.predictions)
+            distances = distance_map(regions).flatten()
+            curve.update(
+                place, layer.embeddings, layer.classes.flatten(), (regions >= 0).flatten(), distances, anchor.means
+            )
+    return curve

@@ -19,8 +19,7 @@ def tsne_picture(
 ) -> dict[str, np.ndarray]:
     """Draw the features of one or several models side by side, each panel with an embedding of its own.
 
-    Below each panel stands the silhouette of foreground and background, by cosine distance between the features
-    themselves, not their embedding: 1 for two tight clusters, 0 for none.
+    Below each panel stands the :func:`silhouette` of foreground and background.
 
     Args:
         panels: by label, for example of a baseline and of DCL: features ``[n, D]`` (float) and whether each is of the
@@ -46,7 +45,7 @@ def tsne_picture(
         for label, (features, foreground) in panels.items()
     }
     embeddings = {label: _embed(features, seed, perplexity) for label, (features, _) in arrays.items()}
-    silhouettes = {label: _silhouette(features, foreground) for label, (features, foreground) in arrays.items()}
+    silhouettes = {label: silhouette(*panel) for label, panel in panels.items()}
     _draw(embeddings, {label: foreground for label, (_, foreground) in arrays.items()}, silhouettes, path)
     return embeddings
 
@@ -81,10 +80,18 @@ def _embed(features: np.ndarray, seed: int, perplexity: float) -> np.ndarray:
         return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
 
 
-def _silhouette(features: np.ndarray, foreground: np.ndarray) -> float:
+def silhouette(features: Tensor, foreground: Tensor) -> float:
+    """Return how far foreground and background are apart: 1 for two tight clusters, 0 for none.
+
+    By cosine distance between the features themselves, not their embedding.
+
+    Args:
+        features: ``[n, D]`` (float).
+        foreground: ``[n]`` (bool), some of each.
+    """
     from sklearn.metrics import silhouette_score
 
-    return float(silhouette_score(features, foreground, metric="cosine"))
+    return float(silhouette_score(features.detach().float().cpu(), foreground.cpu(), metric="cosine"))
 
 
 def _draw(

@@ -73,7 +73,7 @@ class _Seat:
             require_finite(losses, {}, _step())
             return losses
         index = self._image_index(data_samples)
-        with self._tapped() as (collected, logits):
+        with self.tapped() as (collected, logits):
             losses = super().loss(inputs, data_samples)  # type: ignore[misc]
         features = self.taps.checked(collected)
         if not logits or not features:
@@ -95,7 +95,7 @@ class _Seat:
         return losses
 
     @contextmanager
-    def _tapped(self) -> Iterator[tuple[list[Any], list[Tensor]]]:
+    def tapped(self) -> Iterator[tuple[list[Any], list[Tensor]]]:
         """Collect the tapped features and the logits of whatever runs inside, so that nothing runs twice."""
         logits: list[Tensor] = []
         classifier = last_head(self).conv_seg
@@ -156,6 +156,12 @@ def exported_state(segmentor: nn.Module) -> dict[str, Tensor]:
     They load, strictly, into the plain mmsegmentation model of the same configuration.
     """
     return {name: value for name, value in segmentor.state_dict().items() if not name.startswith(PREFIX)}
+
+
+def objective_state(segmentor: nn.Module) -> dict[str, Tensor]:
+    """Return the weights that only training needs, as the objective itself names them."""
+    state = segmentor.state_dict()
+    return {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
 
 
 def _step() -> int:

@@ -26,7 +26,7 @@ from contrastbench.core.hosts.mmseg.network import build_segmentor
 from contrastbench.core.hosts.mmseg.predictions import write_predictions
 from contrastbench.core.hosts.mmseg.running import CHECKPOINT, Continuity, QuietRunner, segmentor_of
 from contrastbench.core.hosts.mmseg.schedule import Schedule
-from contrastbench.core.hosts.mmseg.seat import PREFIX, exported_state
+from contrastbench.core.hosts.mmseg.seat import PREFIX, exported_state, objective_state
 from contrastbench.core.hosts.mmseg.transforms import PackEvaluated
 from contrastbench.core.hosts.stream import Seeded, Stream, one_thread
 from contrastbench.core.metrics import mean_iou
@@ -34,6 +34,10 @@ from contrastbench.core.metrics.evaluated import SegmentationMetric
 
 WEIGHTS = "weights.pth"
 """File in the run's folder that a finished run leaves: the evaluated weights, for a plain mmsegmentation model."""
+
+OBJECTIVE = "objective.pth"
+"""File that it leaves beside them where there is an objective: the objective's own weights, which inference has no use
+for (a figure may)."""
 
 Report = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
@@ -96,7 +100,7 @@ class SemanticTraining:
 
         Args:
             run_dir: the run's own folder; logs and the checkpoint are kept there. A finished run leaves the evaluated
-                weights as ``weights.pth`` and no checkpoint.
+                weights as ``weights.pth``, the objective's as ``objective.pth``, and no checkpoint.
             report: called after every step.
 
         Returns:
@@ -278,10 +282,13 @@ def _agree(model: nn.Module) -> None:
 
 
 def _finish(run_dir: Path, model: nn.Module) -> None:
-    partial = run_dir / f"{WEIGHTS}.partial"
-    # Contiguous, so that the file does not tell how the weights lay in memory.
-    torch.save({"state_dict": {n: v.cpu().contiguous() for n, v in exported_state(model).items()}}, partial)
-    partial.replace(run_dir / WEIGHTS)
+    states = {WEIGHTS: exported_state(model), OBJECTIVE: objective_state(model)}
+    for name, state in states.items():
+        if state:
+            partial = run_dir / f"{name}.partial"
+            # Contiguous, so that the file does not tell how the weights lay in memory.
+            torch.save({"state_dict": {n: v.cpu().contiguous() for n, v in state.items()}}, partial)
+            partial.replace(run_dir / name)
     (run_dir / CHECKPOINT).unlink(missing_ok=True)
 
 
