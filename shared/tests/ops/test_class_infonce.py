@@ -94,11 +94,13 @@ def test_bad_input_is_named(generator):
     x, labels, keys = problem("odd", generator)
     with pytest.raises(InputError, match="did you mean 'blockwise'"):
         negative_logsumexp(x, labels, keys, 0.1, impl="blokwise")
-    with pytest.raises(ValueError, match="temperature"):
+    with pytest.raises(InputError, match="no implementation 'triton'"):
+        negative_logsumexp(x, labels, keys, 0.1, impl="triton")  # float64
+    with pytest.raises(InputError, match="temperature"):
         negative_logsumexp(x, labels, keys, 0.0)
-    with pytest.raises(ValueError, match="keys of class 1"):
+    with pytest.raises(InputError, match="keys of class 1"):
         negative_logsumexp(x, labels, [keys[0], keys[1][:, :2], *keys[2:]], 0.1)
-    with pytest.raises(ValueError, match="one block of keys a class"):
+    with pytest.raises(InputError, match="one block of keys a class"):
         negative_logsumexp(x, labels + 10, keys, 0.1)
-    with pytest.raises(ValueError, match="detach"):
+    with pytest.raises(InputError, match="detach"):
         negative_logsumexp(x, labels, [k.clone().requires_grad_() for k in keys], 0.1)

@@ -5,31 +5,49 @@ Shapes: A anchors, C classes, M_c keys of class c, D their size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from contrastbench.core.errors import unknown_name
-from contrastbench.core.ops.class_infonce import blockwise, reference
+from contrastbench.core.errors import InputError
+from contrastbench.core.ops.choice import Objection, choose, fits, needs_triton
 
-_IMPLEMENTATIONS = {"reference": reference, "blockwise": blockwise}
+# The largest D whose gradient, [64, D] or [128, D] in float32, fits the registers of one program.
+_LARGEST_DIM = 256
 
 
-def _check(anchors: Tensor, labels: Tensor, keys: Sequence[Tensor], temperature: float, impl: str | None) -> None:
-    if impl is not None and impl not in _IMPLEMENTATIONS:
-        raise unknown_name("implementation", impl, _IMPLEMENTATIONS)
+def _triton_objections(anchors: Tensor, *rest: Tensor) -> str | None:
+    why = needs_triton(anchors, *rest)
+    if why is None and any(t.dtype == torch.float64 for t in (anchors, *rest)):
+        why = "a tensor is float64 and the kernels accumulate in float32"
+    if why is None and not 1 <= anchors.shape[1] <= _LARGEST_DIM:
+        why = f"the kernels hold at most {_LARGEST_DIM} dimensions, not {anchors.shape[1]}"
+    return why
+
+
+_OBJECTIONS: Mapping[str, Objection] = {"triton": _triton_objections, "blockwise": fits, "reference": fits}
+
+
+def _implementation(
+    anchors: Tensor, labels: Tensor, keys: Sequence[Tensor], temperature: float, impl: str | None
+) -> ModuleType:
     if temperature <= 0:
-        raise ValueError(f"the temperature is above 0, not {temperature}")
+        raise InputError(f"the temperature is above 0, not {temperature}")
     if anchors.ndim != 2 or labels.shape != anchors.shape[:1]:
-        raise ValueError(f"anchors are [A, D] and labels [A]; got {list(anchors.shape)} and {list(labels.shape)}")
+        raise InputError(f"anchors are [A, D] and labels [A]; got {list(anchors.shape)} and {list(labels.shape)}")
     for c, block in enumerate(keys):
         if block.ndim != 2 or block.shape[1] != anchors.shape[1]:
-            raise ValueError(f"keys of class {c} are [M, {anchors.shape[1]}]; got {list(block.shape)}")
+            raise InputError(f"keys of class {c} are [M, {anchors.shape[1]}]; got {list(block.shape)}")
         if block.requires_grad:
-            raise ValueError(f"keys carry no gradient here; detach those of class {c}")
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(keys):
-        raise ValueError(f"labels are in 0..{len(keys) - 1}, one block of keys a class")
+            raise InputError(f"keys carry no gradient here; detach those of class {c}")
+    # A compiled graph has no place to look at values.
+    if len(labels) and not torch.compiler.is_compiling():
+        lowest, highest = (int(x) for x in labels.aminmax())
+        if not 0 <= lowest <= highest < len(keys):
+            raise InputError(f"labels are in 0..{len(keys) - 1}, one block of keys a class; got {lowest}..{highest}")
+    return choose(__package__, impl, _OBJECTIONS, anchors, labels, *keys)
 
 
 def _full_precision(tensor: Tensor) -> Tensor:
@@ -44,18 +62,22 @@ def negative_logsumexp(
     Args:
         anchors: ``[A, D]`` (float), differentiable; computed in float32 at least, autocast or not.
         labels: ``[A]`` (int64), the class of each anchor.
-        keys: for each class its keys ``[M_c, D]`` (float), without gradient. ``M_c`` may be 0.
+        keys: for each class its keys ``[M_c, D]`` (float), without gradient. ``M_c`` may be 0. Kernels read them where
+            they lie; with float16 or bfloat16 keys their products are of that type, accumulated in float32.
         temperature: tau, above 0.
-        impl: ``"reference"`` (all similarities at once), ``"blockwise"`` (bounded memory), or None for the best.
+        impl: ``"reference"`` (all similarities at once), ``"blockwise"`` (bounded memory), ``"triton"`` (kernels), or
+            None for the best.
 
     Returns:
         ``[A]`` (float), -inf for an anchor without negatives.
+
+    Raises:
+        InputError: shapes, labels or temperature are not as above, or the implementation does not fit them. Labels are
+            not looked at in a compiled graph.
     """
-    _check(anchors, labels, keys, temperature, impl)
+    chosen = _implementation(anchors, labels, keys, temperature, impl)
     with torch.autocast(anchors.device.type, enabled=False):
-        return _IMPLEMENTATIONS[impl or "blockwise"].negative_logsumexp(
-            _full_precision(anchors), labels, keys, temperature
-        )
+        return chosen.negative_logsumexp(_full_precision(anchors), labels, keys, temperature)
 
 
 def positive_terms(
@@ -79,9 +101,12 @@ def positive_terms(
 
     Returns:
         ``[A]`` (float), 0 for an anchor without positives.
+
+    Raises:
+        InputError: as in :func:`negative_logsumexp`.
     """
-    _check(anchors, labels, keys, temperature, impl)
+    chosen = _implementation(anchors, labels, keys, temperature, impl)
     with torch.autocast(anchors.device.type, enabled=False):
-        return _IMPLEMENTATIONS[impl or "blockwise"].positive_terms(
+        return chosen.positive_terms(
             _full_precision(anchors), labels, keys, _full_precision(log_negatives), temperature
         )
