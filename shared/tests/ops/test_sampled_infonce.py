@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from contrastbench.core.errors import InputError
-from contrastbench.core.ops.sampled_infonce import sampled_infonce
+from contrastbench.core.ops.sampled_infonce import reference, sampled_infonce
 from contrastbench.core.testing import assert_close, loop_infonce
 
 
@@ -51,6 +51,15 @@ def test_chunked_equals_reference_with_every_gradient(dtype, generator, monkeypa
         assert_close(actual, expected)
 
 
+def test_chunked_takes_tables_of_any_precision(generator):
+    anchors, tables, positives, negatives = problem(generator, torch.float32)
+    tables = [tables[0], tables[1].half(), tables[2].double()]
+    value = sampled_infonce(anchors, tables, positives, negatives, 0.1)
+    assert_close(
+        value, reference.sampled_infonce(anchors.double(), tables, positives, negatives, 0.1), dtype=value.dtype
+    )
+
+
 @pytest.mark.parametrize("impl", ["reference", "chunked"])
 def test_gradcheck(impl, generator):
     anchors, tables, positives, negatives = problem(generator)
@@ -94,3 +103,5 @@ def test_bad_input_is_named(generator):
         sampled_infonce(anchors, tables, positives[:3], negatives, 0.1)
     with pytest.raises(ValueError, match="temperature"):
         sampled_infonce(anchors, tables, positives, negatives, -1.0)
+    with pytest.raises(InputError, match=r"'triton'.*float64"):
+        sampled_infonce(anchors, tables, positives, negatives, 0.1, impl="triton")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Pairs gathered in one go: 16 MB of float32 at 256 dimensions.
-_CHUNK_PAIRS = 1 << 14
+# Pairs gathered in one go: 2 MB of float32 at 256 dimensions, which stay in the cache until they are summed.
+_CHUNK_PAIRS = 1 << 11
 
 
 class _Pairs(NamedTuple):
@@ -30,7 +30,9 @@ def _products(anchors: Tensor, keys: Tensor, pairs: _Pairs) -> Tensor:
     out = anchors.new_empty(len(pairs.row))
     for begin in range(0, len(out), _CHUNK_PAIRS):
         part = slice(begin, begin + _CHUNK_PAIRS)
-        out[part] = (anchors[pairs.row[part]] * keys[pairs.key[part]]).sum(-1)
+        # Rows by index_select: on a CPU it is several times faster than indexing, and gives the same.
+        gathered = keys.index_select(0, pairs.key[part])
+        out[part] = gathered.mul_(anchors.index_select(0, pairs.row[part])).sum(-1)
     return out
 
 
@@ -45,7 +47,8 @@ def _scatter(anchors: Tensor, keys: Tensor, pairs: _Pairs, weight: Tensor) -> Te
     out = torch.zeros_like(keys)
     for begin in range(0, len(weight), _CHUNK_PAIRS):
         part = slice(begin, begin + _CHUNK_PAIRS)
-        out.index_add_(0, pairs.key[part], weight[part, None] * anchors[pairs.row[part]])
+        gathered = anchors.index_select(0, pairs.row[part])
+        out.index_add_(0, pairs.key[part], gathered.mul_(weight[part, None]))
     return out
 
 
@@ -109,5 +112,6 @@ def sampled_infonce(
     anchors: Tensor, keys: Sequence[Tensor], positives: Tensor, negatives: Tensor, temperature: float
 ) -> Tensor:
     """See :func:`contrastbench.core.ops.sampled_infonce.api.sampled_infonce`."""
-    loss: Tensor = _SampledInfoNCE.apply(anchors, positives, negatives, temperature, *keys)
+    tables = [table.to(anchors.dtype) for table in keys]
+    loss: Tensor = _SampledInfoNCE.apply(anchors, positives, negatives, temperature, *tables)
     return loss
