@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from contrastbench.core.draws import generator
-from contrastbench.core.samplers import PairSampler
+from contrastbench.core.errors import InputError
+from contrastbench.core.ops.top_fraction import Draw, class_seeds, kernels_fit, top_fraction
+from contrastbench.core.samplers import PairSampler, SemiHardPairs
 
 # Similarities held at once: 128 MB of float32. The samplers need a few times that for a moment.
 _CHUNK_ELEMENTS = 1 << 25
@@ -43,6 +45,7 @@ def select_pairs(
     key: tuple[int, ...],
     *,
     eligible: Tensor | None = None,
+    impl: str | None = None,
 ) -> Selection:
     """Let a sampler choose positives and negatives for every anchor, class by class in bounded memory.
 
@@ -56,10 +59,21 @@ def select_pairs(
         key: numbers that seed the choice, (seed, step) say. With the same key, the choice for an anchor
             depends on the keys and on that anchor alone.
         eligible: ``[A, M_0]`` (bool), which keys of the first table an anchor may meet; None for all.
+        impl: ``"dense"`` (the sampler sees the similarities of a class's anchors), an implementation of
+            :func:`contrastbench.core.ops.top_fraction.top_fraction` for semi-hard sampling, or None: its kernels where
+            they fit, and otherwise ``"dense"``. The two ways draw from the same keys, but not the same of them.
 
     Returns:
         The selection, on the anchors' device.
+
+    Raises:
+        InputError: an implementation that is unknown, or that cannot be used with these tensors or this sampler.
     """
+    if impl is None and isinstance(sampler, SemiHardPairs):
+        tensors = [anchors, labels, *(t for table in tables for t in table), *([] if eligible is None else [eligible])]
+        impl = "triton" if kernels_fit(*tensors) else "dense"
+    if impl not in (None, "dense"):
+        return _drawn(anchors, labels, tables, sampler, (positives, negatives), key, eligible, impl)
     keys = [table.keys.detach().to(anchors.dtype) for table in tables]
     key_labels = torch.cat([table.labels for table in tables])
     rows = max(1, _CHUNK_ELEMENTS // max(len(key_labels), 1))
@@ -85,3 +99,26 @@ def select_pairs(
             index = sampler(near, negatives, generator(*key, c, 1))
             chosen.negatives[part, : index.shape[1]] = index
     return chosen
+
+
+def _drawn(
+    anchors: Tensor,
+    labels: Tensor,
+    tables: Sequence[KeyTable],
+    sampler: PairSampler,
+    counts: tuple[int, int],
+    key: tuple[int, ...],
+    eligible: Tensor | None,
+    impl: str | None,
+) -> Selection:
+    if not isinstance(sampler, SemiHardPairs):
+        raise InputError(
+            f"select_pairs: impl='{impl}' is for SemiHardPairs, not {type(sampler).__name__}; use impl='dense'"
+        )
+    draws = [Draw(counts[0], own=True, farthest=True), Draw(counts[1], own=False, farthest=False)]
+    seeds = class_seeds(labels, key, len(draws))
+    keys, key_labels = [table.keys for table in tables], [table.labels for table in tables]
+    chosen = top_fraction(
+        anchors, labels, keys, key_labels, draws, seeds, fraction=sampler.fraction, eligible=eligible, impl=impl
+    )
+    return Selection(*chosen)
