@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import nox
 
@@ -54,11 +53,9 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure what is hot beside its plain formulation: -- [infonce | loss | ... [its arguments]]."""
+    """Measure formulations side by side: -- [NAME ...] [--device cpu|cuda] [--threads N] [--json FILE] [--list]."""
     install(session)
-    for script in sorted(Path().glob("**/benchmarks/*.py")):
-        if ".nox" not in script.parts and script.stem in (session.posargs[:1] or [script.stem]):
-            session.run("python", str(script), *session.posargs[1:])
+    session.run("python", "shared/benchmarks/run.py", *session.posargs)
 
 
 @nox.session

@@ -1,6 +1,8 @@
 """The error analysis at the size of COCO val2017, and beside a plain dense formulation on a part of it.
 
-    python packages/dcl/benchmarks/errors.py [--images 5000] [--predictions 100] [--workers N] [--record]
+    python packages/dcl/benchmarks/errors.py [--threads N] [--json FILE]
+
+As many processes as threads; reading and checking the ground truth and the results is included.
 
 Images are 480 x 640 with 7 instances on average in 80 categories; half of the predictions are disturbed copies of
 instances, the others lie anywhere. All is drawn from a seed.
@@ -8,33 +10,27 @@ instances, the others lie anywhere. All is drawn from a seed.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
-import json
-import os
-import platform
-import tempfile
-import time
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from importlib.metadata import version
 from multiprocessing import get_context
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import torch
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from rich.console import Console
-from rich.table import Table
 
 from contrastbench.core.data.coco import decode, encode, read_ground_truth, read_results
+from contrastbench.core.testing.bench import Case
+from contrastbench.core.testing.bench.command import main
 from contrastbench.dcl.errors import KINDS, analyse, split_errors
 
 HEIGHT, WIDTH, CATEGORIES, INSTANCES = 480, 640, 80, 7
-RESULTS = Path(__file__).parent / "results"
+PART, WHOLE, PREDICTIONS = 50, 5000, 100
 
 
 def _outline(rng: np.random.Generator) -> np.ndarray:
@@ -86,8 +82,19 @@ def draw(images: int, predictions: int, seed: int, workers: int) -> tuple[dict[s
     return ground_truth, [result for _, results in drawn for result in results]
 
 
-def plain(ground_truth: Any, results: Any) -> dict[str, float]:
+def part(device: str, small: bool) -> tuple[Any, Any]:
+    """Return ground truth and results of as many images as the plain formulation has time for."""
+    return draw(3, 20, 0, 1) if small else draw(PART, PREDICTIONS, 0, torch.get_num_threads())
+
+
+def whole(device: str, small: bool) -> tuple[Any, Any]:
+    """Return ground truth and results of as many images as COCO val2017 has."""
+    return draw(3, 20, 0, 1) if small else draw(WHOLE, PREDICTIONS, 0, torch.get_num_threads())
+
+
+def plain(inputs: tuple[Any, Any]) -> dict[str, float]:
     """The definition written down: every mask dense, every set of corrected results scored with COCOeval as it is."""
+    ground_truth, results = inputs
     truth = read_ground_truth(ground_truth)
     results = read_results(results, truth)
     corrected: dict[str, list[dict[str, Any]]] = {kind: [dict(result) for result in results] for kind in KINDS}
@@ -124,102 +131,37 @@ def _coco_ap(truth: dict[str, Any], results: list[dict[str, Any]]) -> float:
     return 100 * float(evaluation.stats[0])
 
 
-def ours(ground_truth: Any, results: Any, workers: int = 1) -> dict[str, float]:
-    """Return AP and the gains of :func:`contrastbench.dcl.errors.analyse`."""
+def ours(inputs: tuple[Any, Any]) -> dict[str, float]:
+    """Return AP and the gains of :func:`contrastbench.dcl.errors.analyse`, in one process."""
+    return _analysed(*inputs, workers=1)
+
+
+def ours_in_processes(inputs: tuple[Any, Any]) -> dict[str, float]:
+    """The same in as many processes as there may be threads."""
+    return _analysed(*inputs, workers=torch.get_num_threads())
+
+
+def _analysed(ground_truth: Any, results: Any, workers: int) -> dict[str, float]:
     overall = analyse(ground_truth, results, workers=workers).overall
     assert overall.ap is not None
     return {"ap": overall.ap, **{kind: overall.delta_ap[kind] or 0.0 for kind in KINDS}}
 
 
-class Cost(NamedTuple):
-    """What a call takes: seconds by the clock, and of all processes' CPU time, which other jobs do not lengthen."""
-
-    seconds: float
-    cpu_seconds: float
-
-
-def timed(function: Any, *arguments: Any) -> tuple[Cost, dict[str, float]]:
-    """Return what a call takes, and its value."""
-    start, cpu = time.perf_counter(), sum(os.times()[:4])
-    value = function(*arguments)
-    return Cost(time.perf_counter() - start, sum(os.times()[:4]) - cpu), value
-
-
-def run(images: int, subset: int, predictions: int, workers: int, seed: int) -> dict[str, Any]:
-    """Measure both; refuse to compare what does not agree."""
-    subset = min(subset, images)
-    ground_truth, results = draw(images, predictions, seed, workers)
-    part = {
-        **ground_truth,
-        "images": ground_truth["images"][:subset],
-        "annotations": [a for a in ground_truth["annotations"] if a["image_id"] <= subset],
-    }
-    part_results = [result for result in results if result["image_id"] <= subset]
-    plain_cost, expected = timed(plain, part, part_results)
-    subset_cost, value = timed(ours, part, part_results)
-    difference = max(abs(value[key] - expected[key]) for key in expected)
-    if difference > 1e-9:
-        raise SystemExit(f"the two differ by {difference:.1e} points: no speed is worth comparing")
-
-    with tempfile.TemporaryDirectory() as folder:
-        files = Path(folder, "truth.json"), Path(folder, "results.json")
-        for file, content in zip(files, (ground_truth, results), strict=True):
-            file.write_text(json.dumps(content))
-        whole_cost, whole = timed(ours, *files, workers)
-    return {
-        "machine": {"cpu": platform.processor() or platform.machine(), "cores": os.cpu_count(), "workers": workers},
-        "versions": {name: version(name) for name in ("numpy", "pycocotools")},
-        "images": images,
-        "instances": len(ground_truth["annotations"]),
-        "predictions": len(results),
-        **whole_cost._asdict(),
-        "images_per_second": images / whole_cost.seconds,
-        "scores": whole,
-        "subset": {
-            "images": subset,
-            "plain": plain_cost._asdict(),
-            "analyse": subset_cost._asdict(),
-            "speed_up_cpu_time": plain_cost.cpu_seconds / subset_cost.cpu_seconds,
-            "largest_difference_points": difference,
-        },
-    }
-
-
-def main() -> None:
-    """Print what was measured; write the record where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=5000)
-    parser.add_argument("--predictions", type=int, default=100, help="of each image")
-    parser.add_argument("--subset", type=int, default=100, help="images for the plain formulation")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--record", action="store_true", help=f"write the measurements to {RESULTS.name}/")
-    options = parser.parse_args()
-    result = run(options.images, options.subset, options.predictions, options.workers, options.seed)
-    table = Table(title=f"{options.predictions} predictions an image, reading and checking the files included")
-    for column in ("", "images", "processes", "seconds", "CPU seconds", "images/s"):
-        table.add_column(column, justify="right" if column else "left")
-    part = result["subset"]
-    for name, images, processes, cost in (
-        ("plain, dense masks", part["images"], 1, part["plain"]),
-        ("analyse, the same images", part["images"], 1, part["analyse"]),
-        ("analyse, all images", result["images"], options.workers, result),
-    ):
-        seconds = cost["seconds"]
-        rate = f"{images / seconds:.1f}"
-        table.add_row(name, f"{images:,}", str(processes), f"{seconds:.1f}", f"{cost['cpu_seconds']:.1f}", rate)
-    console = Console()
-    console.print(table)
-    console.print(
-        f"analyse: 1/{part['speed_up_cpu_time']:.0f} of the CPU time; the two agree to "
-        f"{part['largest_difference_points']:.0e} points. All {result['images']:,} images: "
-        f"{result['seconds'] / 60:.1f} minutes."
-    )
-    if options.record:
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        name = f"errors-{result['images']}-images-{options.workers}-processes.json"
-        (RESULTS / name).write_text(json.dumps(result, indent=2) + "\n")
-
+CASES = (
+    Case(
+        f"error analysis, {PART} images with {PREDICTIONS} predictions each",
+        part,
+        {"plain, dense masks": plain, "analyse": ours},
+        tolerance=1e-9,
+        devices=("cpu",),
+    ),
+    Case(
+        f"error analysis, {WHOLE:,} images with {PREDICTIONS} predictions each",
+        whole,
+        {"analyse, a process a thread": ours_in_processes},
+        devices=("cpu",),
+    ),
+)
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main([__file__]))
