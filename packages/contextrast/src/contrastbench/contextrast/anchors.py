@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from contrastbench.core.distributed import all_sum, gather_rows
+from contrastbench.core.ops.class_means import class_sums
 
 
 class ClassMeans(NamedTuple):
@@ -33,13 +34,10 @@ def class_means(embeddings: Tensor, classes: Tensor, num_classes: int) -> ClassM
     Returns:
         The means, the same on every rank; 0 for a class that no rank has. Gradients flow to the pixels of every rank.
     """
-    with torch.autocast(embeddings.device.type, enabled=False):
-        member = classes == torch.arange(num_classes, device=classes.device)[:, None]
-        # A product and not an indexed sum, which on a GPU adds many rows to few, and in any order.
-        sums = member.to(embeddings) @ embeddings
+    sums, counts = class_sums(embeddings, classes, num_classes)
     # One entry a rank: the sum of what was gathered is the sum over ranks, with its gradient.
-    sums = gather_rows(sums[None]).sum(0)
-    counts = all_sum(member.sum(1))
+    sums = gather_rows(sums.to(embeddings)[None]).sum(0)
+    counts = all_sum(counts)
     return ClassMeans(sums / counts.clamp_min(1)[:, None], counts > 0)
 
 

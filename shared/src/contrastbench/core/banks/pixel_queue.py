@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from contrastbench.core.errors import InputError
-from contrastbench.core.samplers.first_per_group import rank_in_group
+from contrastbench.core.ops.queue_write import queue_write
 
 
 class PixelQueue(nn.Module):
@@ -48,14 +48,6 @@ class PixelQueue(nn.Module):
 
         Args:
             keys: ``[n, D]`` (float).
-            classes: ``[n]`` (int64), in 0..C-1.
+            classes: ``[n]`` (int64); a key of a class outside 0..C-1 is left out.
         """
-        num_classes, length, _ = self.keys.shape
-        arrived = torch.bincount(classes, minlength=num_classes)
-        place = rank_in_group(classes)
-        slot = (self.pointer[classes] + place) % length
-        # Of more than a ring's worth only the last ones stay; no slot is written twice in one call.
-        last = place >= arrived[classes] - length
-        self.keys[classes[last], slot[last]] = keys[last].to(self.keys)
-        self.pointer = (self.pointer + arrived) % length
-        self.count = (self.count + arrived).clamp_max(length)
+        self.pointer, self.count = queue_write(self.keys, self.pointer, self.count, keys, classes)

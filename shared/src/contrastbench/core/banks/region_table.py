@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from contrastbench.core.errors import InputError
+from contrastbench.core.ops.class_means import class_sums
 
 
 def region_means(embeddings: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
@@ -23,12 +24,9 @@ def region_means(embeddings: Tensor, labels: Tensor, num_classes: int) -> tuple[
     Returns:
         means ``[B, C, D]`` and which of them exist ``[B, C]`` (bool).
     """
-    batch, height, width, dim = embeddings.shape
-    member = F.one_hot(torch.where((labels >= 0) & (labels < num_classes), labels, num_classes), num_classes + 1)
-    member = member[..., :num_classes].reshape(batch, height * width, num_classes)
-    with torch.autocast(embeddings.device.type, enabled=False):
-        sums = member.transpose(1, 2).to(embeddings) @ embeddings.reshape(batch, height * width, dim)
-    return F.normalize(sums, dim=-1), member.any(1)
+    sums, counts = class_sums(embeddings, labels, num_classes)
+    # A sum points where the mean does.
+    return F.normalize(sums.to(embeddings), dim=-1), counts > 0
 
 
 class RegionTable(nn.Module):

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from contrastbench.core.errors import InputError, unknown_name
 
+_Function = TypeVar("_Function", bound=Callable[..., object])
 Objection = Callable[..., str | None]
 """Given the op's tensors, says what speaks against an implementation; None where it fits them."""
 
@@ -73,12 +74,20 @@ def _best(name: str, objects: Objection, tensors: tuple[Tensor, ...]) -> bool:
     return objects(*tensors) is None
 
 
-# torch.compile runs these while it traces, and does not look inside: it cannot trace an import.
-@torch.compiler.assume_constant_result
+def _run_while_tracing(function: _Function) -> _Function:
+    """Have torch.compile run a function and not look inside: it cannot trace an import.
+
+    This is ``torch.compiler.assume_constant_result`` without its import of the compiler, and so of Triton.
+    """
+    function.__dict__["_dynamo_marked_constant"] = True
+    return function
+
+
+@_run_while_tracing
 def _triton_installed() -> bool:
     return find_spec("triton") is not None
 
 
-@torch.compiler.assume_constant_result
+@_run_while_tracing
 def _load(module: str) -> None:
     import_module(module)

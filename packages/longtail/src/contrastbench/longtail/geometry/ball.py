@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor
 
+from contrastbench.core.ops.nearest_centre import ball_distance
+
 MARGIN = 1e-5
 """How far from the boundary ``expmap0`` keeps points, as a share of the radius: that of geoopt in float64, which
 lets points lie 12.2 from the origin (c = 1)."""
@@ -54,11 +56,7 @@ def distance(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
     Returns:
         ``[...]`` (float64). The gradient where ``x`` equals ``y`` is zero. A point outside the ball gives NaN.
     """
-    x, y = x.double(), y.double()
-    root = math.sqrt(c)
-    sinh_half = root * torch.linalg.vector_norm(x - y, dim=-1, keepdim=True)
-    sinh_half = sinh_half / ((1 - c * _squared(x)).sqrt() * (1 - c * _squared(y)).sqrt())
-    return 2 / root * sinh_half.squeeze(-1).asinh()
+    return ball_distance(x, y, c)
 
 
 def expmap0(v: Tensor, c: float = 1.0, margin: float = MARGIN) -> Tensor:

@@ -14,9 +14,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from contrastbench.core.errors import InputError
+from contrastbench.core.ops.group_sums import group_sums
 from contrastbench.longtail.geometry.ball import distance
 from contrastbench.longtail.geometry.checks import check_points
 
@@ -44,14 +44,11 @@ class Grouping:
 
     def sums(self, values: Tensor, weights: Tensor) -> Tensor:
         """Return ``[G, D]`` weighted sums of values ``[n, D]``, the weights ``[len(rows)]`` in the order of rows."""
-        # a bag is what torch calls a weighted sum of rows by their numbers: nothing of the size of values is copied,
-        # and the order of summation is fixed
-        return F.embedding_bag(self.rows, values, self.offsets, mode="sum", per_sample_weights=weights)
+        return group_sums(values, self.offsets, self.rows, weights)
 
     def scalar_sums(self, values: Tensor) -> Tensor:
         """Return ``[G, 1]`` sums of ``values`` ``[len(rows)]``."""
-        places = torch.arange(len(self.rows), device=values.device)
-        return F.embedding_bag(places, values[:, None], self.offsets, mode="sum")
+        return group_sums(values[:, None], self.offsets)
 
     def blocks(self) -> list[tuple[Tensor, Tensor]]:
         """Return the rows and their groups, a bounded number at a time."""

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from contrastbench.core.errors import unknown_name
+from contrastbench.core.ops.nearest_centre import nearest_centre
 from contrastbench.longtail.geometry.ball import distance, geodesic
 from contrastbench.longtail.geometry.checks import check_points
 from contrastbench.longtail.geometry.means import Grouping, group_means, group_midpoints
-from contrastbench.longtail.geometry.nearest import ball_scale, nearest, pairwise, pairwise_distance
+from contrastbench.longtail.geometry.nearest import pairwise, pairwise_distance
 
 
 class Space(Protocol):
@@ -72,7 +73,7 @@ class PoincareBall:
 
     def nearest(self, points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
         """Return the nearest centre of each point and the geodesic distance to it."""
-        return nearest(points, centres, ball_scale(centres, self.c), self.distance)
+        return nearest_centre(points, centres, self.c)
 
     def means(self, points: Tensor, group: Tensor, groups: int) -> Tensor:
         """Return Frechet means or Einstein midpoints, ``[G, D]``."""
@@ -103,7 +104,7 @@ class Euclidean:
 
     def nearest(self, points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
         """Return the nearest centre of each point and the distance to it."""
-        return nearest(points, centres, torch.ones_like(centres[:, 0]), self.distance)
+        return nearest_centre(points, centres, None)
 
     def means(self, points: Tensor, group: Tensor, groups: int) -> Tensor:
         """Return arithmetic means ``[G, D]``."""

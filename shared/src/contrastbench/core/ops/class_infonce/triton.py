@@ -12,7 +12,7 @@ from torch import Tensor
 
 from contrastbench.core.ops.choice import interpreted
 from contrastbench.core.ops.class_infonce.blocks import locate, readable, spans
-from contrastbench.core.ops.class_infonce.kernels import negatives_kernel, positives_kernel
+from contrastbench.core.ops.class_infonce.triton_kernels import negatives_kernel, positives_kernel
 
 
 class Tiles(NamedTuple):

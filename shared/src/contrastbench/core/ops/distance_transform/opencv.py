@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from contrastbench.core.ops.distance_transform.border import by_plane
+
 
 def _extent(occupied: np.ndarray, size: int) -> slice:
     """Return where a mask lies along one direction, and one pixel more on both sides."""
@@ -13,11 +15,8 @@ def _extent(occupied: np.ndarray, size: int) -> slice:
     return slice(max(int(places[0]) - 1, 0), min(int(places[-1]) + 2, size))
 
 
-def distance_transform(planes: Tensor) -> Tensor:
-    """Return ``[n, H, W]`` (float32) for planes ``[n, H, W]`` (bool), computed on the CPU.
-
-    See :func:`contrastbench.core.ops.distance_transform.api.distance_transform`.
-    """
+def _transform(planes: Tensor) -> Tensor:
+    """Return ``[n, H, W]`` (float32) for planes ``[n, H, W]`` (bool), computed on the CPU."""
     import cv2  # an optional dependency, and half a second of import
 
     masks = planes.cpu().numpy().view(np.uint8)
@@ -31,3 +30,8 @@ def distance_transform(planes: Tensor) -> Tensor:
             np.inf if masks[part].all() else cv2.distanceTransform(masks[part], cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         )
     return torch.from_numpy(distances).to(planes.device)
+
+
+def distance_transform(masks: Tensor, border_is_edge: bool) -> Tensor:
+    """See :func:`contrastbench.core.ops.distance_transform.api.distance_transform`."""
+    return by_plane(masks, border_is_edge, _transform)

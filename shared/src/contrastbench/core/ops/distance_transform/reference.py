@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from contrastbench.core.ops.distance_transform.border import by_plane
+
 
 def _nearest(cost: Tensor) -> Tensor:
     """Return, along the last dimension, the least of cost at j plus (i - j) squared, for every i."""
@@ -12,11 +14,8 @@ def _nearest(cost: Tensor) -> Tensor:
     return (cost[..., None, :] + (place[:, None] - place).square()).amin(-1)
 
 
-def distance_transform(planes: Tensor) -> Tensor:
-    """Return ``[n, H, W]`` (float32) for planes ``[n, H, W]`` (bool).
-
-    See :func:`contrastbench.core.ops.distance_transform.api.distance_transform`.
-    """
+def _transform(planes: Tensor) -> Tensor:
+    """Return ``[n, H, W]`` (float32) for planes ``[n, H, W]`` (bool)."""
     distances = torch.zeros(planes.shape, device=planes.device)
     if not planes.numel():
         return distances
@@ -26,3 +25,8 @@ def distance_transform(planes: Tensor) -> Tensor:
         outside = torch.zeros(plane.shape, device=plane.device, dtype=torch.float64).masked_fill(plane, torch.inf)
         out.copy_(_nearest(_nearest(outside.T).T).sqrt())
     return distances
+
+
+def distance_transform(masks: Tensor, border_is_edge: bool) -> Tensor:
+    """See :func:`contrastbench.core.ops.distance_transform.api.distance_transform`."""
+    return by_plane(masks, border_is_edge, _transform)
