@@ -1,4 +1,4 @@
-"""The command ``reproduce``: list, show, plan, run, report, picture, predict, docs, env."""
+"""The command ``reproduce``: what there is, what it costs, running it, and what to do with the results."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,20 @@ from rich.console import Console
 
 from contrastbench.core.errors import InputError
 from contrastbench.reproductions import pages, render
+from contrastbench.reproductions.bundle import load_records, write_bundle
+from contrastbench.reproductions.calibrate import SECONDS, calibrate
 from contrastbench.reproductions.carry_out import Carried, carry_out
+from contrastbench.reproductions.cleaning import leftovers, remove
+from contrastbench.reproductions.compare import compare
 from contrastbench.reproductions.compose import hydra_session
 from contrastbench.reproductions.forecast import forecast
+from contrastbench.reproductions.formats import as_csv, csv_text
 from contrastbench.reproductions.ledger import Record, read_records
 from contrastbench.reproductions.locate import published_dir
 from contrastbench.reproductions.overview import Origin, describe, list_tables, origins
 from contrastbench.reproductions.plan import Plan, make_plan
 from contrastbench.reproductions.provenance import environment
-from contrastbench.reproductions.report import as_data, make_report, make_reports
+from contrastbench.reproductions.report import Report, as_data, make_report, make_reports
 from contrastbench.reproductions.tables import Table, all_tables, find_table
 from contrastbench.reproductions.trained import FIGURES, draw, write_predictions
 
@@ -64,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
-        sub.add_argument("--format", choices=("text", "json"), default="text", help="how to print")
+        tabular = ("markdown", "csv") if name in ("run", "report", "compare") else ()
+        sub.add_argument("--format", choices=("text", "json", *tabular), default="text", help="how to print")
         if name != "env":
             sub.add_argument("--papers", type=Path, metavar="DIR", help="folder of tables of your own")
         return sub
@@ -77,11 +84,24 @@ def _parser() -> argparse.ArgumentParser:
     picture = add("picture", _picture, "Draw a figure of a paper from networks trained here.")
     predict = add("predict", _predict, "Write a row's predictions as label maps, as Cityscapes' server takes them.")
     docs = add("docs", _docs, "Write the results pages, and the README's status, from records.")
+    bundle = add("bundle", _bundle, "Write all there is of a table into one archive, to attach to a report.")
+    comparing = add("compare", _compare, "Set two sets of results side by side.")
+    clean = add("clean", _clean, "Say what abandoned runs have left, or remove it. Records stay.")
     add("env", _env, "Describe this installation and machine, for a bug report.")
 
+    clean.add_argument("runs", type=Path, metavar="DIR", nargs="?", default=Path("runs"), help="folder of runs")
+    clean.add_argument("--days", type=float, default=7, metavar="N", help="untouched for so many days (7)")
+    clean.add_argument("--yes", action="store_true", help="remove it")
+    plan.add_argument(
+        "--calibrate", action="store_true", help=f"try each row for {SECONDS:g} s to see what it costs on this machine"
+    )
     show.add_argument("table", metavar="PAPER/TABLE")
     report.add_argument("table", metavar="PAPER/TABLE", nargs="?", help="all tables with records if left out")
-    report.add_argument("--markdown", action="store_true", help="print Markdown")
+    bundle.add_argument("table", metavar="PAPER/TABLE")
+    bundle.add_argument("file", type=Path, metavar="FILE", nargs="?", help="the archive (PAPER-TABLE.zip if left out)")
+    bundle.add_argument("--runs", type=Path, metavar="DIR", default=Path("runs"), help="folder of runs, for their logs")
+    for side in ("A", "B"):
+        comparing.add_argument(side.lower(), type=Path, metavar=side, help="a folder of records, or a bundle")
     picture.add_argument("figure", metavar="FIGURE", help=f"one of: {', '.join(FIGURES)}")
     picture.add_argument("path", type=Path, metavar="FILE", help="the picture; .png, .pdf or .svg")
     picture.add_argument("--image", type=int, default=0, metavar="N", help="which validation image, or how many")
@@ -93,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("words", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, as for run")
     docs.add_argument("folder", type=Path, metavar="DIR", help="the results folder of the docs")
     docs.add_argument("--readme", type=Path, metavar="FILE", help="a README with a place for the status")
-    for sub in (listing, show, report, docs):
+    for sub in (listing, show, report, bundle, docs):
         sub.add_argument("--records", type=Path, metavar="DIR", help="folder of records")
     for sub in (plan, run):
         sub.add_argument(
@@ -153,7 +173,7 @@ def _predict(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     with hydra_session():
         plan = _planned(options)
-        expected = forecast(plan, origins(None))
+        expected = forecast(plan, origins(None), calibrate if options.calibrate else None)
     if options.format == "json":
         _print_json(expected)
     else:
@@ -176,7 +196,7 @@ def _run(options: argparse.Namespace) -> int:
         ]
         _print_json({**as_data(report), "failures": failures})
     elif carried.records:
-        _console().print(render.terminal(report))
+        _print_reports([report], options.format)
     return _exit_code(plan, carried, progress)
 
 
@@ -196,15 +216,47 @@ def _report(options: argparse.Namespace) -> int:
         raise InputError(f"{folder}: no such folder of records")
     tables = [find_table(options.table, options.papers)] if options.table else all_tables(options.papers)
     reports = [report for table in tables for report in _reports(table, Origin("records", folder))]
-    if options.format == "json":
+    if not reports and options.format == "text":
+        print(f"no records of {options.table or 'any table'} in {folder}", file=sys.stderr)
+    elif options.format == "json":
         _print_json([as_data(report) for report in reports])
-    elif options.markdown:
+    else:
+        _print_reports(reports, options.format)
+    return 0
+
+
+def _print_reports(reports: Sequence[Report], form: str) -> None:
+    if form == "markdown":
         print("\n".join(render.markdown(report) for report in reports), end="")
-    elif reports:
+    elif form == "csv":
+        print(as_csv(reports), end="")
+    else:
         for report in reports:
             _console().print(render.terminal(report))
+
+
+def _bundle(options: argparse.Namespace) -> int:
+    table = find_table(options.table, options.papers)
+    file = options.file or Path(f"{table.paper}-{table.id}.zip")
+    count = write_bundle(table, file, origins(options.records), options.runs)
+    if options.format == "json":
+        _print_json({"file": str(file), "records": count})
     else:
-        print(f"no records of {options.table or 'any table'} in {folder}", file=sys.stderr)
+        print(f"{file}: {count} records of {table.name}, with their configurations, the environment and the logs")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    found = compare(load_records(options.a), load_records(options.b), options.papers)
+    if not found:
+        raise InputError(f"'{options.a}' and '{options.b}' have no row of the same table and study in common")
+    if options.format == "json":
+        _print_json([asdict(one) for one in found])
+    elif options.format == "text":
+        _console().print(render.comparison(found, str(options.a), str(options.b)))
+    else:
+        headings, rows = render.comparison_cells(found, str(options.a), str(options.b))
+        print(render.grid(headings, rows) if options.format == "markdown" else csv_text(headings, rows))
     return 0
 
 
@@ -215,6 +267,22 @@ def _docs(options: argparse.Namespace) -> int:
         _print_json([str(path) for path in written])
     else:
         print(f"{len(written)} pages written from the records in {origin.folder}")
+    return 0
+
+
+def _clean(options: argparse.Namespace) -> int:
+    found = leftovers(options.runs, options.days)
+    if options.yes:
+        for one in found:
+            remove(one)
+    if options.format == "json":
+        listed = [{"path": str(one.path), "days": round(one.days, 1), "bytes": one.bytes} for one in found]
+        _print_json({"leftovers": listed, "removed": options.yes})
+        return 0
+    for one in found:
+        print(f"{one.bytes / 1e6:10.1f} MB  {one.days:6.1f} days  {one.path}")
+    done = "removed" if options.yes else "to be removed with --yes"
+    print(f"{sum(one.bytes for one in found) / 1e6:10.1f} MB in {len(found)} places {done}; records stay")
     return 0
 
 

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from contrastbench.reproductions.compare import Comparison
 from contrastbench.reproductions.plan import Study
 from contrastbench.reproductions.report import Report
 from contrastbench.reproductions.tables import Claim, Row, Table
@@ -43,18 +44,18 @@ def terminal(report: Report) -> RenderableType:
 
 def markdown(report: Report) -> str:
     """Return a report as Markdown: a heading line, the rows, the claims, the notes."""
-    parts = [f"**{heading(report)}**", _grid(row_headings(report), row_cells(report))]
+    parts = [f"**{heading(report)}**", grid(row_headings(report), row_cells(report))]
     if report.claims:
         cells = [claim_cells(report.table, c, report.verdicts[c.id]) for c in report.claims]
-        parts.append(_grid(CLAIM_HEADINGS, cells))
+        parts.append(grid(CLAIM_HEADINGS, cells))
     parts += [f"{note}" for note in notes(report)]
     return "\n\n".join(parts) + "\n"
 
 
 def reported_markdown(table: Table) -> str:
     """Return a table as the paper has it, as Markdown."""
-    headings = ("row", *table.settings, *(f"{m.name} ({m.unit})" for m in table.metrics.values()), "run by")
-    return _grid(headings, [_reported_cells(table, row) for row in table.rows])
+    headings = ("row", *table.settings, *(f"{m.name} ({m.unit})" for m in table.reported), "run by")
+    return grid(headings, [_reported_cells(table, row) for row in table.rows])
 
 
 CAVEATS = {
@@ -82,7 +83,7 @@ def study_text(study: Study) -> str:
 def row_headings(report: Report) -> tuple[str, ...]:
     """Return the columns of a report's rows: the paper's own, then what was reproduced."""
     table = report.table
-    reported = [f"reported {m.name} ({m.unit})" for m in table.metrics.values()]
+    reported = [f"reported {m.name} ({m.unit})" for m in table.reported]
     reproduced = [f"reproduced {name} ({table.metrics[name].unit})" for name in report.measured]
     return ("row", *table.settings, *reported, *reproduced, "seeds")
 
@@ -99,8 +100,8 @@ def _row_cells(report: Report, row: Row) -> tuple[str, ...]:
     return (
         name,
         *(row.settings.get(column, "-") for column in report.table.settings),
-        *(reported_text(report.table, row, metric) for metric in report.table.metrics),
-        *(summary_text(summaries.get(metric)) for metric in report.measured),
+        *(reported_text(report.table, row, metric.name) for metric in report.table.reported),
+        *(summary_text(summaries.get(metric), _own_decimals(report.table, metric)) for metric in report.measured),
         "cited" if row.cited else "-" if reproduced is None else str(len(reproduced.seeds)),
     )
 
@@ -117,7 +118,12 @@ def reported_text(table: Table, row: Row, metric: str) -> str:
 
 def _decimals(table: Table, metric: str) -> int:
     """Return how many decimals a column is printed with: as many as its finest number has."""
-    return max(len(str(r.reported[metric]).partition(".")[2]) for r in table.rows if metric in r.reported)
+    return max((len(str(r.reported[metric]).partition(".")[2]) for r in table.rows if metric in r.reported), default=0)
+
+
+def _own_decimals(table: Table, metric: str) -> int:
+    """Return how many decimals our numbers are printed with: two, or as many as the paper's have."""
+    return max(2, _decimals(table, metric))
 
 
 def row_name(table: Table, row: Row) -> str:
@@ -128,11 +134,12 @@ def row_name(table: Table, row: Row) -> str:
     return f"{row.name} ({told})" if told else row.name
 
 
-def summary_text(summary: Summary | None) -> str:
+def summary_text(summary: Summary | None, decimals: int = 2) -> str:
     """Return mean ± standard deviation, or the single value."""
     if summary is None:
         return "-"
-    return f"{summary.mean:.2f}" if summary.std is None else f"{summary.mean:.2f} ± {summary.std:.2f}"
+    mean = f"{summary.mean:.{decimals}f}"
+    return mean if summary.std is None else f"{mean} ± {summary.std:.{decimals}f}"
 
 
 def claim_cells(table: Table, claim: Claim, verdict: Verdict) -> tuple[str, ...]:
@@ -142,20 +149,21 @@ def claim_cells(table: Table, claim: Claim, verdict: Verdict) -> tuple[str, ...]
     return (
         f"{better} over {worse}{metric}",
         f"{claim.gain:+.{_decimals(table, claim.metric)}f}",
-        gain_text(verdict),
+        gain_text(verdict, _own_decimals(table, claim.metric)),
         str(verdict.pairs),
         verdict_text(verdict),
     )
 
 
-def gain_text(verdict: Verdict) -> str:
+def gain_text(verdict: Verdict, decimals: int = 2) -> str:
     """Return the measured gain with its interval."""
     if verdict.difference is None:
         return "-"
+    gain = f"{verdict.difference:+.{decimals}f}"
     if verdict.interval is None:
-        return f"{verdict.difference:+.2f}"
+        return gain
     low, high = verdict.interval
-    return f"{verdict.difference:+.2f} ({low:+.2f} to {high:+.2f})"
+    return f"{gain} ({low:+.{decimals}f} to {high:+.{decimals}f})"
 
 
 def verdict_text(verdict: Verdict) -> str:
@@ -165,17 +173,32 @@ def verdict_text(verdict: Verdict) -> str:
     if verdict.outcome == "undecided":
         if verdict.pairs < 2:
             return "undecided; one seed says nothing of the spread"
-        needed = f"more than {MOST_SEEDS}" if verdict.seeds_needed is None else str(verdict.seeds_needed)
-        return f"undecided; {needed} seeds would decide it at this gain and spread"
+        now, told = (_seeds_text(n) for n in (verdict.seeds_needed, verdict.seeds_at_reported))
+        return f"undecided; {now} seeds at this gain and spread, {told} at the reported gain"
     inside = "holds" if verdict.reported_inside else "leaves out"
     return f"{verdict.outcome}; the interval {inside} the reported gain"
+
+
+def _seeds_text(seeds: int | None) -> str:
+    return f"more than {MOST_SEEDS}" if seeds is None else str(seeds)
+
+
+def ranking_text(report: Report, metric: str) -> str:
+    """Return how stable the order of rows is, in words."""
+    ranking = report.rankings[metric]
+    best = row_name(report.table, report.table.row(ranking.best))
+    between = "" if ranking.between_seeds is None else f", {ranking.between_seeds:+.2f} between seeds"
+    return (
+        f"{metric}, order of {ranking.rows} rows: Kendall's tau {ranking.agreement:+.2f} with the paper's{between}; "
+        f"the best by mean, {best}, is the best in {ranking.best_in} of {ranking.seeds} seeds"
+    )
 
 
 def notes(report: Report) -> list[str]:
     """Return what has to be known to read a report."""
     table = report.table
     by_evaluator: dict[str, list[str]] = {}
-    for metric in table.metrics.values():
+    for metric in table.reported:
         by_evaluator.setdefault(metric.evaluator, []).append(metric.name)
     measures = [f"Reported: {', '.join(names)} on {table.data}, {how}." for how, names in by_evaluator.items()]
     lines = [
@@ -184,12 +207,18 @@ def notes(report: Report) -> list[str]:
         + (f", {'; '.join(report.evaluations)}" if report.evaluations else "")
         + "; mean ± standard deviation over seeds, gains paired by seed.",
     ]
+    own = [table.metrics[name] for name in report.measured if table.metrics[name] not in table.reported]
+    if own:
+        lines.append(f"Measured here alone: {'; '.join(f'{m.name}, {m.evaluator}' for m in own)}.")
     if report.study.profile in CAVEATS:
         lines.append(CAVEATS[report.study.profile])
+    # of the first column alone: that of the others is in the data
+    lines += [f"Ranking by {ranking_text(report, metric)}." for metric in list(report.rankings)[:1]]
     return lines + [f"Note: {remark}." for remark in report.remarks]
 
 
-def _grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
@@ -210,7 +239,7 @@ def listing(tables: Sequence[dict[str, Any]]) -> RenderableType:
 def paper_table(table: Table) -> RenderableType:
     """Return a table as the paper has it, for a rich console: rows by id, what runs them, claims, notes."""
     grid = RichTable(title=f"{table.name}: {table.title}", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("id", "row", *table.settings, *(f"{m.name} ({m.unit})" for m in table.metrics.values())):
+    for column in ("id", "row", *table.settings, *(f"{m.name} ({m.unit})" for m in table.reported)):
         grid.add_column(column)
     grid.add_column("run by")
     for row in table.rows:
@@ -223,7 +252,7 @@ def paper_table(table: Table) -> RenderableType:
 def _reported_cells(table: Table, row: Row) -> tuple[str, ...]:
     how = " ".join(row.run) if row.run is not None else f"cited {row.reference}" if row.cited else "-"
     settings = (row.settings.get(column, "-") for column in table.settings)
-    return (row.name, *settings, *(reported_text(table, row, metric) for metric in table.metrics), how)
+    return (row.name, *settings, *(reported_text(table, row, metric.name) for metric in table.reported), how)
 
 
 def forecast(expected: dict[str, Any]) -> RenderableType:
@@ -231,21 +260,81 @@ def forecast(expected: dict[str, Any]) -> RenderableType:
     study = Study(expected["profile"], expected["data"], expected["fidelity"], expected["overrides"])
     title = f"{expected['paper']}/{expected['table']}: {expected['title']} [{study_text(study)}]"
     grid = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("row", "seed", "run", "state", "expected"):
+    for column in ("row", "seed", "run", "state", "time", "memory", "by"):
         grid.add_column(column)
     for run in expected["runs"]:
         left = run["state"] in ("begun", "to run")
-        cost = duration_text(run["estimated_seconds"]) if left else "-"
-        grid.add_row(run["row"], str(run["seed"]), run["id"], run["state"], cost)
-    total = duration_text(expected["estimated_seconds"])
-    line = f"{expected['to_run']} of {len(expected['runs'])} to run; time of one process: {total}"
-    return Group(grid, Text(line))
+        cost = (
+            (duration_text(run["seconds"]), size_text(run["memory_bytes"]), run["basis"] or "-") if left else ("-",) * 3
+        )
+        grid.add_row(run["row"], str(run["seed"]), run["id"], run["state"], *cost)
+    parts: list[RenderableType] = [grid, Text(_total_text(expected))]
+    if expected["to_run"] and expected["total"]["seconds"] is None:
+        parts.append(Text("Some rows were never run here; plan --calibrate tries them.", style="dim"))
+    if expected["claims"]:
+        claims = RichTable(title="seeds that claims need", title_justify="left", box=box.SIMPLE_HEAD)
+        for column in ("claim", "so far", "seeds", "at the gain measured", "at the gain reported"):
+            claims.add_column(column)
+        for claim in expected["claims"]:
+            undecided = claim["outcome"] == "undecided" and claim["seeds"] > 1
+            needed = [_seeds_text(claim[k]) if undecided else "-" for k in ("seeds_needed", "seeds_at_reported")]
+            claims.add_row(claim["id"], claim["outcome"], str(claim["seeds"]), *needed)
+        parts.append(claims)
+    return Group(*parts)
+
+
+def _total_text(expected: dict[str, Any]) -> str:
+    total = expected["total"]
+    hours = "unknown" if total["device_hours"] is None else f"{total['device_hours']:g} hours of {total['device']}"
+    return (
+        f"{expected['to_run']} of {len(expected['runs'])} to run: {hours}; {duration_text(total['wall_seconds'])} with "
+        f"{total['processes']} at once; memory {size_text(total['memory_bytes'])} of "
+        f"{size_text(total['memory_there'])}; "
+        f"disk {size_text(total['disk_bytes'])} of {size_text(total['disk_free'])} free"
+    )
+
+
+def size_text(size: int | None) -> str:
+    """Return a number of bytes in words."""
+    return "unknown" if size is None else f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def comparison_cells(
+    found: Sequence[Comparison], first: str, second: str
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the columns and the rows of a comparison of two sets of results, as text."""
+    headings = ("table", "study", "row", "metric", first, second, "second minus first (95 % interval)", "shared seeds")
+    rows: list[tuple[str, ...]] = []
+    for one in found:
+        if one.identical:
+            difference = "identical"
+        elif one.difference is None:
+            difference = "-"
+        elif one.interval is None:
+            difference = f"{one.difference:+.3f}"
+        else:
+            difference = f"{one.difference:+.3f} ({one.interval[0]:+.3f} to {one.interval[1]:+.3f})"
+        sides = (summary_text(one.first), summary_text(one.second))
+        seeds = str(one.shared_seeds)
+        rows.append((one.table, study_text(one.study), one.row, one.metric, *sides, difference, seeds))
+    return headings, rows
+
+
+def comparison(found: Sequence[Comparison], first: str, second: str) -> RenderableType:
+    """Return a comparison of two sets of results, for a rich console."""
+    headings, rows = comparison_cells(found, first, second)
+    grid = RichTable(box=box.SIMPLE_HEAD)
+    for heading in headings:
+        grid.add_column(heading)
+    for cells in rows:
+        grid.add_row(*map(Text, cells))
+    return grid
 
 
 def duration_text(seconds: float | None) -> str:
     """Return a duration in words, ``unknown`` where there is nothing to go by."""
     if seconds is None:
-        return "unknown (no record of such a run)"
+        return "unknown"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

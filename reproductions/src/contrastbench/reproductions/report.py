@@ -9,7 +9,7 @@ from typing import Any
 from contrastbench.reproductions.ledger import Record
 from contrastbench.reproductions.plan import Study
 from contrastbench.reproductions.tables import Claim, Metric, Table
-from contrastbench.reproductions.verdict import Summary, Verdict, judge, summarize
+from contrastbench.reproductions.verdict import Ranking, Summary, Verdict, judge, rank, summarize
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Reproduced:
 class Report:
     """A table under one study.
 
-    ``rows`` holds the rows that have records, by id; ``verdicts`` one of each claim on this study's data, by id.
+    ``rows`` holds the rows that have records, by id; ``verdicts`` one of each claim on this study's data, by id;
+    ``rankings`` the stability of the order of rows, by metric, where at least three have records.
     ``evaluations`` says how the numbers were measured, and ``remarks`` what to know before trusting them.
     """
 
@@ -33,6 +34,7 @@ class Report:
     study: Study
     rows: dict[str, Reproduced]
     verdicts: dict[str, Verdict]
+    rankings: dict[str, Ranking]
     evaluations: tuple[str, ...]
     remarks: tuple[str, ...]
 
@@ -84,6 +86,7 @@ def make_report(table: Table, study: Study, records: Sequence[Record]) -> Report
             for claim in table.claims
             if table.metrics[claim.metric].stands_for(study.data)
         },
+        rankings=_rankings(table, rows),
         evaluations=tuple(sorted(evaluations)),
         remarks=tuple(_remarks(list(latest.values()))),
     )
@@ -109,6 +112,7 @@ def as_data(report: Report) -> dict[str, Any]:
             }
             for row in report.table.rows
         ],
+        "rankings": {name: asdict(ranking) for name, ranking in report.rankings.items()},
         "claims": [claim_data(claim, report.verdicts[claim.id]) for claim in report.claims],
     }
 
@@ -143,6 +147,17 @@ def _verdict(table: Table, claim: Claim, rows: dict[str, Reproduced]) -> Verdict
         rows[row].values.get(claim.metric, {}) if row in rows else {} for row in (claim.better, claim.worse)
     )
     return judge(better, worse, claim.gain, table.metrics[claim.metric].better)
+
+
+def _rankings(table: Table, rows: dict[str, Reproduced]) -> dict[str, Ranking]:
+    found = {}
+    for name, metric in table.metrics.items():
+        values = {row: reproduced.values[name] for row, reproduced in rows.items() if name in reproduced.values}
+        reported = {row.id: row.reported[name] for row in table.rows if name in row.reported}
+        ranking = rank(values, reported, metric.better)
+        if ranking is not None:
+            found[name] = ranking
+    return found
 
 
 def _remarks(records: Sequence[Record]) -> list[str]:

@@ -46,7 +46,8 @@ class Metric:
     """A column of numbers: its unit, which way is better, and how the paper measured it.
 
     ``measured`` is the name a run gives the number, ``divided_by`` what brings that to the column's unit, ``data`` the
-    data sets a run must be on for its number to stand in this column (empty for any).
+    data sets a run must be on for its number to stand in this column (empty for any). A column that no row reports a
+    number in is measured here alone, beside what the paper reports.
     """
 
     name: str
@@ -132,6 +133,11 @@ class Table:
     def name(self) -> str:
         """The name a user gives: ``paper/table``."""
         return f"{self.paper}/{self.id}"
+
+    @property
+    def reported(self) -> tuple[Metric, ...]:
+        """The columns that the paper prints."""
+        return tuple(m for name, m in self.metrics.items() if any(name in row.reported for row in self.rows))
 
     @property
     def runnable(self) -> tuple[Row, ...]:
