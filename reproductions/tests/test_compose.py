@@ -12,7 +12,7 @@ from contrastbench.reproductions.tables import Row, Table, all_tables
 ROWS = [(table, row) for table in all_tables() for row in table.runnable]
 PROFILES = ("smoke", "cpu", "gpu", "paper")
 DATA = {"semantic": ("scenes", "camvid", "cityscapes"), "instance": ("scenes", "coco", "cityscapes")}
-DATA["discovery"] = DATA["instance"]
+DATA["discovery"] = DATA["supervised_tail"] = DATA["instance"]
 
 
 @pytest.mark.parametrize(("table", "row"), ROWS, ids=lambda value: getattr(value, "name", None))

@@ -11,6 +11,7 @@ from contrastbench.core.data.instances.coco import coco
 from contrastbench.core.data.instances.content import Progress
 from contrastbench.core.data.instances.drawn import scenes
 from contrastbench.core.data.instances.folder import folder
+from contrastbench.core.data.instances.lvis import lvis
 from contrastbench.core.data.instances.restriction import one_class, with_categories
 from contrastbench.core.data.instances.source import InstanceSource
 from contrastbench.core.errors import unknown_name
@@ -19,6 +20,7 @@ SOURCES: dict[str, Callable[..., InstanceSource]] = {
     "cityscapes": cityscapes,
     "coco": coco,
     "folder": folder,
+    "lvis": lvis,
     "scenes": scenes,
 }
 """Sources by the name a configuration gives."""
