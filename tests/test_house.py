@@ -16,6 +16,7 @@ CORE = ROOT / "shared/src"
 PACKAGES = sorted(p.parent for p in (ROOT / "packages").glob("*/pyproject.toml"))
 DISTRIBUTIONS = [ROOT / "shared", *PACKAGES, ROOT / "reproductions"]
 FRAMEWORKS = {"detectron2", "mmcv", "mmengine", "mmseg", "torchvision", "triton"}
+KERNELS = ("triton", "triton_kernels")  # the modules of an op that only who has Triton imports
 
 
 def modules(folder: Path) -> list[Path]:
@@ -63,7 +64,7 @@ def test_only_hosts_import_frameworks():
     for distribution in DISTRIBUTIONS:
         for file in modules(distribution / "src"):
             used = {name.split(".")[0] for name in imports(file)} & FRAMEWORKS
-            inside = (CORE / "contrastbench/core/hosts") in file.parents or file.name == "triton.py"
+            inside = (CORE / "contrastbench/core/hosts") in file.parents or file.stem in KERNELS
             assert not used or inside, f"{file} imports {sorted(used)}"
 
 
@@ -72,7 +73,7 @@ def test_core_and_packages_import_without_any_framework():
         module_name(file, source)
         for source in [CORE, *(p / "src" for p in PACKAGES)]
         for file in modules(source)
-        if "hosts" not in file.parts and file.name != "triton.py"
+        if "hosts" not in file.parts and file.stem not in KERNELS
     ]
     assert "contrastbench.core" in names
     assert "contrastbench.pixel_contrast.objective" in names
@@ -111,3 +112,71 @@ def test_constraints_pin_and_hash_everything_and_name_no_index():
 
 def test_the_noxfile_is_thin():
     assert len((ROOT / "noxfile.py").read_text().splitlines()) < 150
+
+
+# Calls that run what a file says, and what makes them safe; None where nothing does.
+RUNS_FILES = {
+    "torch.load": ("weights_only", True),
+    "np.load": ("allow_pickle", False),
+    "numpy.load": ("allow_pickle", False),
+    **dict.fromkeys(("extract", "extractall"), ("filter", "data")),
+    **dict.fromkeys(("unpack_archive", "shutil.unpack_archive"), ("filter", "data")),
+    **dict.fromkeys(("pickle.load", "pickle.loads", "pickle.Unpickler", "joblib.load", "marshal.loads"), None),
+    **dict.fromkeys(("yaml.load", "yaml.full_load", "yaml.unsafe_load", "yaml.load_all", "runpy.run_path"), None),
+    **dict.fromkeys(("eval", "exec", "os.system", "os.popen", "torch.hub.load", "pd.read_pickle"), None),
+    **dict.fromkeys(("load_state_dict_from_url", "torch.hub.load_state_dict_from_url"), None),
+}
+# Reads a pickle by a list of what it may name.
+LISTED = {("shared/src/contrastbench/core/hosts/detectron2/weights.py", "pickle.Unpickler")}
+
+
+def unsafe(tree: ast.Module) -> Iterator[str]:
+    """Every call that would run what a file says, and every subclass of an unpickler."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from (name for base in node.bases if (name := ast.unparse(base)) == "pickle.Unpickler")
+        if not isinstance(node, ast.Call):
+            continue
+        given = {k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
+        if given.get("shell") or given.get("allow_pickle") or given.get("weights_only") is False:
+            yield ast.unparse(node)
+        full = ast.unparse(node.func)
+        # a method by its own name, whatever it is called on
+        name = full if full in RUNS_FILES else full.rpartition(".")[2] if "." in full else ""
+        if name in RUNS_FILES and (name == full or name.startswith("extract")):
+            safe = RUNS_FILES[name]
+            if safe is None or given.get(safe[0]) != safe[1]:
+                yield full
+
+
+def test_nothing_that_is_loaded_is_run():
+    files = [f for d in DISTRIBUTIONS for part in ("src", "examples", "benchmarks") for f in modules(d / part)]
+    assert len(files) > 100
+    found = {(f.relative_to(ROOT).as_posix(), call) for f in files for call in unsafe(ast.parse(f.read_text()))}
+    assert found == LISTED
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "torch.load(f)",
+        "torch.load(f, weights_only=False)",
+        "torch.load(f, weights_only=flag)",
+        "np.load(f)",
+        "np.load(f, allow_pickle=True)",
+        "pickle.load(f)",
+        "class A(pickle.Unpickler): pass",
+        "yaml.load(f, Loader)",
+        "tar.extractall(folder)",
+        "archive.extract(member, folder)",
+        "eval(text)",
+        "subprocess.run(text, shell=True)",
+    ],
+)
+def test_what_would_run_is_seen(code):
+    assert list(unsafe(ast.parse(code)))
+
+
+def test_what_is_safe_is_let_through():
+    code = "torch.load(f, weights_only=True); np.load(f, allow_pickle=False); yaml.safe_load(f); model.eval()"
+    assert not list(unsafe(ast.parse(f"{code}; tar.extractall(folder, filter='data')")))

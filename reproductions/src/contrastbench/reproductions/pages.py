@@ -1,53 +1,53 @@
-"""The results as pages: one for each table, an index of them, and the status in the README. From records alone."""
+"""The results as pages and pictures: all tables, all claims, each paper, each table. From records alone."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from contrastbench.core.errors import InputError
-from contrastbench.reproductions import render
-from contrastbench.reproductions.ledger import Record, read_records
-from contrastbench.reproductions.report import Report, make_reports
-from contrastbench.reproductions.tables import Table, all_tables
+from contrastbench.reproductions import index_pages
+from contrastbench.reproductions.ledger import read_records
+from contrastbench.reproductions.report import make_reports
+from contrastbench.reproductions.table_page import links_between, table_page
+from contrastbench.reproductions.tables import all_tables, load_paper
 
 BEGIN, END = "<!-- status: begin -->", "<!-- status: end -->"
 
 
-def pages(records: Path) -> dict[str, str]:
-    """Return every results page by its path within the results folder.
+def pages(records: Path, folder: Path | None = None) -> dict[str, str]:
+    """Return every results page and its pictures by path within the results folder.
 
     Args:
         records: folder of records.
+        folder: the results folder, from which the records are linked; None for pages without such links.
     """
     tables = all_tables(None)
     found = {table.name: read_records(records, table.paper, table.id) for table in tables}
-    told = {f"{table.paper}/{table.id}.md": _page(table, found[table.name]) for table in tables}
-    entries = "\n".join(sorted(path.removesuffix(".md") for path in told))
-    index = f"# Results\n\n{status(records)}\n\n```{{toctree}}\n:maxdepth: 1\n:hidden:\n\n{entries}\n```\n"
-    return {"index.md": index, **told}
+    reports = {table.name: make_reports(table, found[table.name]) for table in tables}
+    told = {
+        "index.md": index_pages.all_tables_page(tables, reports),
+        "claims.md": index_pages.claims_page(tables, reports),
+    }
+    for paper in dict.fromkeys(table.paper for table in tables):
+        own = [table for table in tables if table.paper == paper]
+        told[f"{paper}/index.md"] = index_pages.paper_page(load_paper(paper), own, reports)
+        links = None if folder is None else links_between(folder / paper, records)
+        for table in own:
+            made = table_page(table, found[table.name], links)
+            told |= {f"{paper}/{name}": text for name, text in made.items()}
+    return told
 
 
 def status(records: Path, prefix: str = "") -> str:
-    """Return the status table: each table of each paper, and how its claims stand in each study on record.
+    """Return the status table: how much of each paper was run in each profile, and how its claims came out.
 
     Args:
         records: folder of records.
-        prefix: what comes before a table's page in its link.
+        prefix: what comes before a paper's page in its link.
     """
-    lines = ["| table | rows run here | study | seeds | claims |", "| --- | --- | --- | --- | --- |"]
-    for table in all_tables(None):
-        link = f"[{table.name}]({prefix}{table.paper}/{table.id}.md)"
-        rows = f"{len(table.runnable)} of {len(table.rows)}"
-        reports = make_reports(table, read_records(records, table.paper, table.id))
-        if not reports:
-            lines.append(f"| {link} | {rows} | - | - | not run |")
-        for report in reports:
-            seeds = sorted({len(row.seeds) for row in report.rows.values()})
-            told = "-".join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1])))
-            lines.append(f"| {link} | {rows} | {render.study_text(report.study)} | {told} | {_outcomes(report)} |")
-    return "\n".join(lines)
+    tables = all_tables(None)
+    reports = {table.name: make_reports(table, read_records(records, table.paper, table.id)) for table in tables}
+    return index_pages.status(tables, reports, prefix)
 
 
 def with_status(readme: str, records: Path, prefix: str) -> str:
@@ -66,14 +66,14 @@ def write(folder: Path, readme: Path | None, records: Path) -> list[Path]:
     """Write all pages, and the README's status where one is given; return what was written.
 
     Args:
-        folder: the results folder of the docs; pages of tables that are gone are removed.
+        folder: the results folder of the docs; pages and pictures of tables that are gone are removed.
         readme: the README, which links to that folder.
         records: folder of records.
     """
     written = []
-    told = pages(records)
-    for stale in set(folder.rglob("*.md")) - {folder / path for path in told}:
-        stale.unlink()
+    told = pages(records, folder)
+    for stale in lying(folder) - set(told):
+        (folder / stale).unlink()
     for path, text in told.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
@@ -85,23 +85,6 @@ def write(folder: Path, readme: Path | None, records: Path) -> list[Path]:
     return written
 
 
-def _page(table: Table, records: Sequence[Record]) -> str:
-    parts = [
-        f"# {table.paper}, {table.id}: {table.title}",
-        f"From the {table.source.place}; {table.data}.",
-    ]
-    for report in make_reports(table, records):
-        run = " ".join([f"profile={report.study.profile}", f"data={report.study.data}", *report.study.overrides])
-        parts.append(f"## {report.study.profile} on {report.study.data}, fidelity {report.study.fidelity}")
-        parts.append(render.markdown(report))
-        parts.append(f"```\nnox -s reproduce-table -- {table.name} {run} fidelity={report.study.fidelity}\n```")
-    parts.append("## As reported\n\n" + render.reported_markdown(table))
-    if not table.runnable:
-        parts.append("No row of this table can be run yet.")
-    parts += [f"Note: {note}" for note in table.notes]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def _outcomes(report: Report) -> str:
-    counts = Counter(verdict.outcome for verdict in report.verdicts.values())
-    return ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items())) or "none made"
+def lying(folder: Path) -> set[str]:
+    """Return the pages and pictures that lie in a results folder, by path within it."""
+    return {path.relative_to(folder).as_posix() for kind in ("*.md", "*.svg") for path in folder.rglob(kind)}
