@@ -36,6 +36,12 @@ class Reproduce:
         self.out, self.err = self._capsys.readouterr()
         return code
 
+    def published(self, command: str, *words: str) -> int:
+        """Call it on the tables of the papers."""
+        code = cli.main([command, "--format", "json", *words])
+        self.out, self.err = self._capsys.readouterr()
+        return code
+
     def start(self, command: str, *words: str) -> "subprocess.Popen[str]":
         """Start it as a process of its own."""
         return subprocess.Popen(

@@ -90,11 +90,3 @@ def test_a_worker_that_dies_is_an_error_and_loses_nothing(reproduce: Any) -> Non
     assert "the launcher stopped" in reproduce.err
     assert "Traceback" not in reproduce.err
     assert len(reproduce.records()) == 1
-
-
-@pytest.mark.slow
-def test_submitit_takes_the_jobs_by_configuration_alone(reproduce: Any) -> None:
-    words = ("toys/table-1", reproduce.journalled, "seeds=1", "hydra/launcher=submitit_local")
-    assert reproduce("run", *words, "hydra.launcher.timeout_min=2") == 0, reproduce.err
-    assert len(reproduce.records()) == 2
-    assert {path.name for path in reproduce.folder.iterdir()} == {"runs", "journal.txt"}

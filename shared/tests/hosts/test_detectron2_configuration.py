@@ -197,6 +197,26 @@ def test_weights_of_other_classes_are_left_out(tmp_path: Path) -> None:
     assert model.roi_heads.mask_head.predictor.out_channels == 2
 
 
+class Reach:
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path("reached"),)
+
+
+@pytest.mark.parametrize("name", ["weights.pkl", "weights.pth"])
+def test_weights_run_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = {"model": {"conv1_w": np.ones(3)}, "__author__": Reach()}
+    if name.endswith(".pkl"):
+        Path(name).write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, name)
+
+    with pytest.raises(InputError, match="does not load"):
+        build_network(configure(slim(), None, 2), tmp_path / name)
+
+    assert not Path("reached").exists()
+
+
 def test_weights_that_do_not_fit_are_explained(tmp_path: Path) -> None:
     cfg = configure(slim(), None, 2)
     torch.save({"model": {"other": torch.ones(3)}}, tmp_path / "other.pth")

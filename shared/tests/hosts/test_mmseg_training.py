@@ -87,9 +87,9 @@ def test_trains_evaluates_and_tidies_up(
     assert metrics["train_seconds"] > 0
     assert metrics["peak_memory_bytes"] > 0
     assert steps == [(done, 8) for done in range(1, 9)]
-    assert [path.name for path in run_dir.iterdir() if path.suffix == ".pth" or "partial" in path.name] == [
-        "weights.pth"
-    ]
+    left = sorted(path.name for path in run_dir.iterdir() if path.suffix in (".json", ".partial", ".pth"))
+    assert left == ["metrics.json", "objective.pth", "weights.pth"]
+    assert training(data, COMPACT).run(run_dir) == metrics
     assert capfd.readouterr() == ("", "")
 
 

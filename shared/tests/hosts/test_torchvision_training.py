@@ -104,7 +104,7 @@ def test_trains_evaluates_and_tidies_up(
     assert metrics["val_seconds"] > 0
     assert metrics["peak_memory_bytes"] > 0
     assert steps == [(done, 8) for done in range(1, 9)]
-    assert sorted(path.name for path in run_dir.iterdir()) == ["results.json", "weights.pth"]
+    assert sorted(path.name for path in run_dir.iterdir()) == ["metrics.json", "results.json", "weights.pth"]
     assert capfd.readouterr() == ("", "")
 
 

@@ -44,6 +44,9 @@ def carry_out(plan: Plan, console: Console) -> Carried:
     """
     ledger = Ledger(plan.records_dir, plan.runs_dir)
     ledger.check_writable()
+    if not plan.keep_weights:
+        for run in plan.runs:
+            ledger.prune_leftover(run)
     # rows may ask for the same run; seed by seed, so that what is done at any time can be compared
     missing = sorted((run for run in plan.runs if ledger.adopt(run) is None), key=lambda run: run.seed)
     todo = list({run.id: run for run in missing}.values())

@@ -51,6 +51,11 @@ def build(config: Mapping[str, Any]) -> Experiment:
         make = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise InputError(f"experiment._target_: '{target}' cannot be imported: {error}") from error
+    if not (isinstance(make, type) and callable(getattr(make, "run", None))):
+        # by name only classes of experiments, so that a table cannot have anything else called
+        raise InputError(
+            f"experiment._target_: '{target}' is no experiment; expected a class with run(run_dir, report)"
+        )
     arguments = {k: v for k, v in config.items() if not (k.startswith("_") and k.endswith("_"))}
     try:
         made: Experiment = make(**arguments)

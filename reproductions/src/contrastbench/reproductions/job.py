@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import math
-import shutil
 import sys
 import time
 import traceback
@@ -20,12 +19,25 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from contrastbench.core.errors import InputError
-from contrastbench.reproductions.experiment import build
-from contrastbench.reproductions.ledger import SCHEMA, Ledger, Record, write_atomically
+from contrastbench.core.writing import is_disk_full
+from contrastbench.reproductions.ledger import (
+    PROGRESS,
+    RUN,
+    SCHEMA,
+    Ledger,
+    Record,
+    disk_full,
+    read_progress,
+    write_atomically,
+)
 from contrastbench.reproductions.plan import Run, without_irrelevant
 from contrastbench.reproductions.provenance import machine, revision, versions
+from contrastbench.reproductions.ranks import run_experiment
 
 State = Literal["running", "finished", "busy", "failed"]
+
+LOG = "log.txt"
+"""File in a run's folder that gets what the experiment prints."""
 
 _REPORT_SECONDS = 0.5
 
@@ -68,35 +80,46 @@ class Task:
 
 def perform(run: Run, ledger: Ledger, *, keep_weights: bool = False, wait: bool = False) -> Outcome:
     """Run one experiment and record it, unless it is finished already or somebody else is at it."""
-    with ledger.lock(run, wait=wait) as held:
-        if not held:
-            return Outcome("busy")
-        progress = Progress(ledger.work_dir(run) / "progress.json")
-        if ledger.adopt(run) is not None:
-            progress.end("finished")
-            return Outcome("finished")
-        progress.begin()
+    try:
+        with ledger.lock(run, wait=wait) as held:
+            return _perform(run, ledger, keep_weights) if held else Outcome("busy")
+    except OSError as error:
+        if is_disk_full(error):
+            return Outcome("failed", disk_full(ledger.runs, error), is_input_error=True)
+        raise
+
+
+def _perform(run: Run, ledger: Ledger, keep_weights: bool) -> Outcome:
+    folder, state = ledger.work_dir(run), ledger.state_dir(run)
+    progress = Progress(folder / PROGRESS)
+    if ledger.adopt(run) is None:
+        progress.begin(resumed=state.exists())
+        about = {"paper": run.paper, "table": run.table, "row": run.row, "seed": run.seed, "config": run.experiment}
+        write_atomically(folder / RUN, json.dumps(about, indent=1) + "\n")
         try:
-            with _captured(ledger.work_dir(run) / "log.txt"):
-                record = _measure(run, ledger.work_dir(run) / "state", progress)
+            with _captured(folder / LOG):
+                record = _measure(run, state, progress)
             ledger.write(record)
         except InputError as error:
             progress.end("failed")
             return Outcome("failed", str(error), is_input_error=True)
         except Exception as error:
             progress.end("failed")
-            (ledger.work_dir(run) / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            if is_disk_full(error):
+                raise
+            with contextlib.suppress(OSError):
+                (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
             return Outcome("failed", f"{type(error).__name__}: {error}")
-        if not keep_weights:
-            shutil.rmtree(ledger.work_dir(run) / "state", ignore_errors=True)
-        progress.end("finished")
-        return Outcome("finished")
+    if not keep_weights:
+        ledger.prune(run)
+    progress.end("finished")
+    return Outcome("finished")
 
 
 def _measure(run: Run, state: Path, progress: Progress) -> Record:
     started = datetime.now(UTC)
     state.mkdir(parents=True, exist_ok=True)
-    metrics = build(run.experiment).run(state, progress)
+    metrics = run_experiment(run.experiment, state, progress, state.with_name(LOG))
     for name in run.metrics:
         # a table may report more than is measured here (seconds on the authors' machine)
         value = metrics.get(name)
@@ -124,7 +147,7 @@ def _measure(run: Run, state: Path, progress: Progress) -> Record:
         machine=machine(device, run.experiment.get("threads")),
         started=started.isoformat(timespec="seconds"),
         wall_seconds=round(progress.seconds(), 3),
-        peak_memory_bytes=metrics.pop("peak_memory_bytes", None) or _peak_memory(),
+        peak_memory_bytes=metrics.pop("peak_memory_bytes", None) or peak_memory(),
         metrics=metrics,
     )
 
@@ -141,12 +164,10 @@ class Progress:
         self._start = self._written = time.monotonic()
         self._step, self._total = 0, 0
 
-    def begin(self) -> None:
-        """Say that the job is running, and take over the time an interrupted one had spent."""
-        with contextlib.suppress(OSError, ValueError):
-            earlier = json.loads(self._path.read_text(encoding="utf-8"))
-            if earlier["state"] == "running":
-                self._before = float(earlier["seconds"])
+    def begin(self, *, resumed: bool) -> None:
+        """Say that the job is running; ``resumed``: it takes over the time that an earlier one had spent."""
+        if resumed:
+            self._before = float(read_progress(self._path.parent).get("seconds", 0))
         self._start = time.monotonic()
         self._write("running")
 
@@ -172,7 +193,9 @@ class Progress:
             "total": self._total,
             "seconds": round(self.seconds(), 3),
         }
-        write_atomically(self._path, json.dumps(content))
+        with contextlib.suppress(OSError):
+            # only shown: what a run ends in does not depend on it
+            write_atomically(self._path, json.dumps(content))
 
 
 class _Log(io.TextIOBase):
@@ -185,11 +208,15 @@ class _Log(io.TextIOBase):
     target: TextIO | None = None
 
     def write(self, text: str) -> int:
-        return len(text) if self.target is None else self.target.write(text)
+        if self.target is not None:
+            with contextlib.suppress(OSError):
+                self.target.write(text)
+        return len(text)
 
     def flush(self) -> None:
         if self.target is not None:
-            self.target.flush()
+            with contextlib.suppress(OSError):
+                self.target.flush()
 
 
 _LOG = _Log()
@@ -198,15 +225,19 @@ _LOG = _Log()
 @contextlib.contextmanager
 def _captured(path: Path) -> Iterator[None]:
     """Append to a file what an experiment prints, so that it does not tear the terminal's progress."""
-    with path.open("a", encoding="utf-8") as _LOG.target:
-        try:
-            with contextlib.redirect_stdout(_LOG), contextlib.redirect_stderr(_LOG):
-                yield
-        finally:
-            _LOG.target = None
+    file = path.open("a", encoding="utf-8")
+    _LOG.target = file
+    try:
+        with contextlib.redirect_stdout(_LOG), contextlib.redirect_stderr(_LOG):
+            yield
+    finally:
+        _LOG.target = None
+        with contextlib.suppress(OSError):
+            # a log that a full disk cuts short is no reason to lose what was measured
+            file.close()
 
 
-def _peak_memory() -> int | None:
+def peak_memory() -> int | None:
     """Return the peak memory of this process in bytes, where the system tells it."""
     try:
         import resource

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import uuid
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.types import HydraContext
-from omegaconf import open_dict
+from omegaconf import DictConfig, open_dict
 
 from contrastbench.reproductions.compose import quoted
 from contrastbench.reproductions.job import Outcome, Task
@@ -31,6 +38,7 @@ def launch(plan: Plan, runs: Sequence[Run], *, wait: bool) -> list[Outcome]:
         config.hydra.sweep.dir = str(plan.runs_dir / "work")
         if config.hydra.launcher.get("n_jobs") == -1:
             config.hydra.launcher.n_jobs = processes(config.get("threads"), len(runs))
+        submitted = _own_submissions(config)
     task = Task(
         runs=tuple(runs),
         records=plan.records_dir,
@@ -49,7 +57,36 @@ def launch(plan: Plan, runs: Sequence[Run], *, wait: bool) -> list[Outcome]:
     with warnings.catch_warnings():
         # joblib replaces workers whose memory has grown, as training does, and warns of it
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-        return [_outcome(returned) for returned in launcher.launch(jobs, initial_job_idx=0)]
+        try:
+            return [_outcome(returned) for returned in launcher.launch(jobs, initial_job_idx=0)]
+        except KeyboardInterrupt:
+            if submitted is not None:
+                cancel(submitted)
+            raise
+
+
+def _own_submissions(config: DictConfig) -> Path | None:
+    """Give the jobs that submitit is about to submit a folder of their own, so that they can be told from others'.
+
+    Returns:
+        The folder, which gets one for each job, named by its id; None with other launchers, or where the user names it.
+    """
+    if config.hydra.launcher.get("submitit_folder") != f"{config.hydra.sweep.dir}/.submitit/%j":
+        return None
+    folder = Path(config.hydra.sweep.dir, ".submitit", uuid.uuid4().hex[:12])
+    config.hydra.launcher.submitit_folder = str(folder / "%j")
+    return folder
+
+
+def cancel(submitted: Path) -> None:
+    """Cancel what submitit submitted: on Slurm with scancel, on this machine as by Ctrl-C."""
+    ids = [path.name for path in submitted.glob("[0-9]*")]
+    if ids and shutil.which("scancel") is not None:
+        subprocess.run(["scancel", *ids], check=False)
+        return
+    for pid in filter(str.isdecimal, ids):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGINT)
 
 
 def _outcome(returned: JobReturn) -> Outcome:

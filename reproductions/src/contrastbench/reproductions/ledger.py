@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +16,19 @@ from filelock import FileLock, Timeout
 
 from contrastbench.core.data.cache import require_writable
 from contrastbench.core.errors import InputError
+from contrastbench.core.writing import is_disk_full
 from contrastbench.reproductions.plan import Run, Study
 
 SCHEMA = 1
+
+PROGRESS = "progress.json"
+"""File in a run's folder that says how far it is, and how it ended."""
+
+RUN = "run.json"
+"""File in a run's folder that says which row and seed it is of, with its configuration."""
+
+STATE = "state"
+"""Folder in a run's folder that the experiment keeps its state in."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,11 @@ class Record:
 class Ledger:
     """A folder of records, and the working folders of the runs on their way to it.
 
+    What a run leaves is pruned by this rule. Until its record is written, its state stays whatever happens to it, and
+    in it the last checkpoint alone: each takes the place of the one before. Once the record is written, the state goes,
+    unless weights are to be kept; killed in between, the next ``run`` removes it. What runs that nobody asks for any
+    more have left is removed by ``reproduce clean`` alone. Records are never removed.
+
     Args:
         records: folder of records.
         runs: folder of runs; each works in ``work/<run id>`` of it.
@@ -82,6 +98,24 @@ class Ledger:
     def work_dir(self, run: Run) -> Path:
         """Return the folder a run works in."""
         return self.runs / "work" / run.id
+
+    def state_dir(self, run: Run) -> Path:
+        """Return the folder an experiment keeps its state in."""
+        return self.work_dir(run) / STATE
+
+    def prune(self, run: Run) -> None:
+        """Remove the state of a run whose record is written; only who holds the run may."""
+        shutil.rmtree(self.state_dir(run), ignore_errors=True)
+        for leftover in self.work_dir(run).glob(f".{PROGRESS}.*"):
+            leftover.unlink(missing_ok=True)
+
+    def prune_leftover(self, run: Run) -> None:
+        """Remove the state of a recorded run that was killed before it could do so itself."""
+        kept = read_progress(self.work_dir(run)).get("state") == "finished"
+        if not kept and self.state_dir(run).exists() and self.finished(run) is not None:
+            with self.lock(run, wait=False) as held:
+                if held:
+                    self.prune(run)
 
     def own(self, run: Run) -> Record | None:
         """Return the record of a run under its own row, if it is finished."""
@@ -131,10 +165,16 @@ class Ledger:
 
         Raises:
             ValueError: if a number in it is not finite.
+            InputError: if the disk is full.
         """
         path = self.records / record.place
         text = json.dumps(asdict(record), indent=1, sort_keys=True, allow_nan=False)
-        write_atomically(path, text + "\n", durable=True)
+        try:
+            write_atomically(path, text + "\n", durable=True)
+        except OSError as error:
+            if is_disk_full(error):
+                raise InputError(disk_full(self.records, error)) from error
+            raise
         return path
 
     @contextmanager
@@ -161,6 +201,24 @@ class Ledger:
             lock.release()
 
 
+def disk_full(folder: Path, error: OSError) -> str:
+    """Return what to tell a user whose disk is full."""
+    return (
+        f"cannot write to '{folder}' ({error.strerror}); free some space (reproduce clean names what abandoned runs "
+        "have left), or name another folder with runs=FOLDER (and records=FOLDER). What is finished is kept; the same "
+        "command goes on from the last checkpoint"
+    )
+
+
+def read_progress(folder: Path) -> dict[str, Any]:
+    """Return what a run's folder says of its progress; nothing where it does not."""
+    try:
+        content = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def _place(paper: str, table: str, row: str, seed: int, study: Study, run_id: str) -> Path:
     return Path(paper, table, study.profile, study.data, f"{row}-seed{seed}-{run_id[:8]}.json")
 
@@ -172,15 +230,32 @@ def read_record(path: Path) -> Record:
         InputError: if it is not one.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a record: {error}") from error
+    return parse_record(text, str(path))
+
+
+def parse_record(text: str, where: str) -> Record:
+    """Return the record that a text holds.
+
+    Args:
+        text: JSON.
+        where: what to call it in errors.
+
+    Raises:
+        InputError: if it is not one.
+    """
+    try:
+        content = json.loads(text)
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-            raise InputError(f"{path}: not a record of schema {SCHEMA}")
+            raise InputError(f"{where}: not a record of schema {SCHEMA}")
         content["overrides"] = tuple(content["overrides"])
         return Record(**content)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: not a record: {error}") from error
+        raise InputError(f"{where}: not a record: {error}") from error
 
 
 def read_records(folder: Path, paper: str, table: str) -> list[Record]:

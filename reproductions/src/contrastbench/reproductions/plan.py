@@ -16,6 +16,7 @@ from contrastbench.core.errors import InputError
 from contrastbench.reproductions.compose import choice, compose, container, parse_overrides
 from contrastbench.reproductions.experiment import build, fingerprint
 from contrastbench.reproductions.provenance import NAMING, versions
+from contrastbench.reproductions.ranks import PROCESSES
 from contrastbench.reproductions.source import source_digest
 from contrastbench.reproductions.tables import Row, Table
 
@@ -166,6 +167,9 @@ def _runs_of_row(
     for seed in seeds:
         config.seed = seed
         experiment = container(config, "experiment")
+        processes = container(config, "processes")
+        if processes != 1 or isinstance(processes, bool):
+            experiment[PROCESSES] = processes
         if not runs:
             _check_finite(experiment, "experiment")
             data = fingerprint(build(experiment))

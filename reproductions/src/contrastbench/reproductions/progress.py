@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from contrastbench.reproductions.ledger import Ledger
+from contrastbench.reproductions.ledger import PROGRESS, Ledger, read_progress
 from contrastbench.reproductions.plan import Run
 
 _POLL_SECONDS = 0.5
@@ -75,8 +74,9 @@ class Watch(AbstractContextManager["Watch"]):
     def _look(self) -> None:
         for run in list(self._waiting.values()):
             # what an earlier, interrupted job left says nothing of this one
-            content = None if _stamp(self._file(run)) == self._stamps[run.id] else _read(self._file(run))
-            if content is None:
+            changed = _stamp(self._file(run)) != self._stamps[run.id]
+            content = read_progress(self._ledger.work_dir(run)) if changed else {}
+            if not content:
                 continue
             if content["state"] == "running":
                 self._show(run, content)
@@ -105,7 +105,7 @@ class Watch(AbstractContextManager["Watch"]):
         )
 
     def _file(self, run: Run) -> Path:
-        return self._ledger.work_dir(run) / "progress.json"
+        return self._ledger.work_dir(run) / PROGRESS
 
 
 def _stamp(path: Path) -> int | None:
@@ -113,11 +113,3 @@ def _stamp(path: Path) -> int | None:
         return path.stat().st_mtime_ns
     except OSError:
         return None
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

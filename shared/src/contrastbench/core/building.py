@@ -44,12 +44,19 @@ def build_metric(config: Mapping[str, Any], provided: Mapping[str, Any]) -> Any:
     Raises:
         InputError: there is no such class, or it does not take these arguments.
     """
-    factory, options = _factory("metric", config, lambda value: hasattr(value, "compute") or "__call__" in vars(value))
-    if not callable(factory):
+    factory, options = _factory("metric", config, _measures)
+    if not callable(factory) or (isinstance(config.get("type"), str) and not _measures(factory)):
         raise InputError(f"the metric {_name(factory)} is not a class; name the class of a metric")
     declared = inspect.signature(factory).parameters
     known = {name: value for name, value in provided.items() if name in declared}
     return _build("metric", factory, {**known, **options})
+
+
+def _measures(value: Any) -> bool:
+    # by name only classes that measure, so that a configuration cannot have anything else called
+    return inspect.isclass(value) and (
+        hasattr(value, "compute") or any("__call__" in vars(base) for base in value.__mro__)
+    )
 
 
 def _factory(kind: str, config: Mapping[str, Any], fits: Callable[[type], bool]) -> tuple[Any, dict[str, Any]]:

@@ -21,6 +21,7 @@ from torch import Tensor
 from contrastbench.core.data.coco import restricted
 from contrastbench.core.data.instances.restriction import Selection
 from contrastbench.core.errors import InputError
+from contrastbench.core.writing import whole
 from contrastbench.longtail.contrast import MaskContrast, Points, embed_annotations
 from contrastbench.longtail.crops import Crops
 from contrastbench.longtail.embedding import MaskEmbedding
@@ -31,7 +32,7 @@ from contrastbench.longtail.labels import anchor_distances, assign_labels
 from contrastbench.longtail.losses import TripletLoss
 from contrastbench.longtail.measuring import measure_clusters, measure_tree
 from contrastbench.longtail.options import Labelling, checked, field_names, parameter_names
-from contrastbench.longtail.proposing import ProposalNetwork, Report, write_whole
+from contrastbench.longtail.proposing import ProposalNetwork, Report
 from contrastbench.longtail.stages import cluster, embed_splits, train_embedding
 from contrastbench.longtail.store import ProposalStore
 from contrastbench.longtail.triplets import TripletSampler
@@ -253,8 +254,9 @@ class Discovery:
                 self.sampler.containment,
                 self.sampler.area_ratio,
             )
-            write_whole(run_dir / FINDINGS, lambda path: path.write_text(json.dumps(found)))
-            write_whole(run_dir / RESULTS, lambda path: path.write_text(json.dumps(results, separators=(",", ":"))))
+            for name, content in ((FINDINGS, json.dumps(found)), (RESULTS, json.dumps(results, separators=(",", ":")))):
+                with whole(run_dir / name) as file:
+                    file.write(content.encode())
             return {
                 **verdict,
                 "per_class": {**verdict["per_class"], "purity": found["purity_of"]},

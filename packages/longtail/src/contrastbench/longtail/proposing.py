@@ -28,7 +28,6 @@ from contrastbench.longtail.store import ProposalStore, fingerprint
 
 _log = logging.getLogger(__name__)
 
-_METRICS = "metrics.json"
 _HOSTS = ("detectron2", "torchvision")
 
 Report = Callable[[int, int], None]
@@ -104,13 +103,9 @@ class ProposalNetwork:
         """
         folder = self.folder()
         with _alone(folder):
-            metrics = folder / _METRICS
-            if not metrics.is_file():
-                found = self.training.run(folder, report)
-                write_whole(metrics, lambda path: path.write_text(json.dumps(found)))
-            read: dict[str, Any] = json.loads(metrics.read_text())
+            found: dict[str, Any] = self.training.run(folder, report)
         report(self.iterations, self.iterations)
-        return read
+        return found
 
     def store(self, data: str, split: str, size: Iterable[int] | None) -> ProposalStore:
         """Return where the proposals of a split are kept, whether or not they are there.
@@ -154,13 +149,6 @@ class ProposalNetwork:
     def _versions(self) -> dict[str, str]:
         found = {name: version(name) for name in {"torch", "torchvision", self.host}}
         return {"host": self.host, "source": _source(self.host), **found}
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside ``path``, and put it in the place of ``path`` when it is whole."""
-    partial = path.with_name(f"{path.name}.partial")
-    write(partial)
-    partial.replace(path)
 
 
 @contextmanager

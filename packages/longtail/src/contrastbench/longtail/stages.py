@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from contrastbench.core.writing import whole
 from contrastbench.longtail.contrast import (
     MaskContrast,
     Pictures,
@@ -23,7 +24,6 @@ from contrastbench.longtail.elbow import elbow
 from contrastbench.longtail.embedding import MaskEmbedding
 from contrastbench.longtail.geometry import space_named
 from contrastbench.longtail.kmeans import Clusters, HyperbolicKMeans
-from contrastbench.longtail.proposing import write_whole
 from contrastbench.longtail.store import ProposalStore
 
 EMBEDDING, POINTS, CLUSTERS = "embedding.pth", "points.pth", "clusters.pth"
@@ -82,7 +82,8 @@ def train_embedding(
         weights = {name: value.cpu() for name, value in model.embedding.state_dict().items()}
         progress = trainer.progress
         found = {"state_dict": weights, "seconds": progress.seconds, "counts": progress.counts}
-        write_whole(path, lambda partial: torch.save(found, partial))
+        with whole(path) as file:
+            torch.save(found, file)
     (run_dir / CHECKPOINT).unlink(missing_ok=True)
     trained: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     model.embedding.load_state_dict(trained.pop("state_dict"))
@@ -115,7 +116,8 @@ def embed_splits(
             done = partial(_after, report, before)
             found[split] = embed_proposals(embedding, crops, pictures, store, device, done)._asdict()
             before += len(pictures.images)
-        write_whole(path, lambda partial: torch.save(found, partial))
+        with whole(path) as file:
+            torch.save(found, file)
     return {split: Points(**part) for split, part in torch.load(path, weights_only=True).items()}
 
 
@@ -141,7 +143,8 @@ def cluster(
         made = HyperbolicKMeans(number, **options).fit(there)
         values = {name: getattr(made, name) for name in names}
         plain = {name: value.cpu() if isinstance(value, Tensor) else value for name, value in values.items()}
-        write_whole(path, lambda partial: torch.save(plain, partial))
+        with whole(path) as file:
+            torch.save(plain, file)
     space = space_named(*(options.get(n, v) for n, v in (("space", "poincare"), ("c", 1.0), ("centroid", "frechet"))))
     return Clusters(**torch.load(path, weights_only=True), space=space)
 

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from contrastbench.core.distributed import rank, world_size
 from contrastbench.core.hosts.finite import require_finite
 from contrastbench.core.hosts.instance_schedule import InstanceSchedule
-from contrastbench.core.hosts.writing import write_whole
+from contrastbench.core.writing import whole
 
 CHECKPOINT = "checkpoint.pth"
 
@@ -149,7 +149,8 @@ class Trainer:
                 "generators": generators,
                 "progress": vars(self.progress),
             }
-            write_whole(self.checkpoint, lambda path: torch.save(state, path))
+            with whole(self.checkpoint) as file:
+                torch.save(state, file)
         if world_size() > 1:
             dist.barrier()  # no rank goes on, or ends, before the checkpoint is there for all
 

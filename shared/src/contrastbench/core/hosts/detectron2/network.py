@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from detectron2 import model_zoo
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import build_model
 from torch import nn
 
 from contrastbench.core.errors import InputError, unknown_name
 from contrastbench.core.hosts.detectron2.configuration import add_objective_config
+from contrastbench.core.hosts.detectron2.weights import WeightsOnly
 
 _BASE = "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml"
 
@@ -100,7 +100,7 @@ def _load(model: nn.Module, file: Path) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     try:
         # By the ends of their names: backbones are saved without the names of what they are part of.
-        DetectionCheckpointer(model).load(f"{file}?matching_heuristics=True")
+        WeightsOnly(model).load(f"{file}?matching_heuristics=True")
     except Exception as error:  # unpickling what is no pickle ends in almost any of them
         raise InputError(
             f"network.weights: '{file}' does not load ({error}); give weights as detectron2 reads them"

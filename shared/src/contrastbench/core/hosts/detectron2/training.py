@@ -28,9 +28,10 @@ from contrastbench.core.hosts.detectron2.schedule import DetectronSchedule
 from contrastbench.core.hosts.detectron2.seat import exported_state
 from contrastbench.core.hosts.environment import environment, find_device, peak_memory
 from contrastbench.core.hosts.evaluators import COCO_AP, Evaluator, build_evaluators, judge
+from contrastbench.core.hosts.outcome import finish, read_outcome
 from contrastbench.core.hosts.stream import Seeded, Stream, one_thread
 from contrastbench.core.hosts.trainer import CHECKPOINT, Report
-from contrastbench.core.hosts.writing import write_whole
+from contrastbench.core.writing import whole
 
 WEIGHTS = "weights.pth"
 """File in the run's folder that a finished run leaves: the evaluated weights, for a plain detectron2 model."""
@@ -96,8 +97,8 @@ class InstanceTraining:
 
         Args:
             run_dir: the run's own folder; the checkpoint is kept there. A finished run leaves the evaluated weights as
-                ``weights.pth`` (``model``, as detectron2 saves them), the results as ``results.json``, and no
-                checkpoint.
+                ``weights.pth`` (``model``, as detectron2 saves them), the results as ``results.json``, what
+                it measured as ``metrics.json``, and no checkpoint; called again, it returns that.
             report: called after every step.
 
         Returns:
@@ -114,6 +115,10 @@ class InstanceTraining:
         source = open_instances(self.data)
         cfg = configure(self.network, self.objective, len(source.classes))
         run_dir.mkdir(parents=True, exist_ok=True)
+        earlier = read_outcome(run_dir)
+        if earlier is not None:
+            report(self.schedule.iterations, self.schedule.iterations)
+            return earlier
         with environment(self.seed, self.threads, self.device) as device, registered(source) as names, quiet():
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
@@ -134,8 +139,8 @@ class InstanceTraining:
             val_seconds = time.perf_counter() - start
             exported = exported_state(model)
             if rank() == 0:
-                _finish(run_dir, exported, results)
-            return {
+                _write(run_dir, exported, results)
+            metrics = {
                 **verdict,
                 "iterations": self.schedule.iterations,
                 "parameters": sum(p.numel() for n, p in model.named_parameters() if n in exported),
@@ -144,6 +149,9 @@ class InstanceTraining:
                 "peak_memory_bytes": peak_memory(device),
                 "counts": trainer.progress.counts,
             }
+            if rank() == 0:
+                finish(run_dir, metrics, CHECKPOINT)
+            return metrics
 
     def _batches(self, cfg: CfgNode, name: str, size: tuple[int, int] | None, start: int) -> DataLoader[Any]:
         schedule = self.schedule
@@ -198,8 +206,9 @@ def _agree(model: nn.Module) -> None:
             value.copy_(shared)
 
 
-def _finish(run_dir: Path, exported: Mapping[str, torch.Tensor], results: list[dict[str, Any]]) -> None:
+def _write(run_dir: Path, exported: Mapping[str, torch.Tensor], results: list[dict[str, Any]]) -> None:
     weights = {"model": {name: value.cpu() for name, value in exported.items()}}
-    write_whole(run_dir / RESULTS, lambda path: path.write_text(json.dumps(results, separators=(",", ":"))) and None)
-    write_whole(run_dir / WEIGHTS, lambda path: torch.save(weights, path))
-    (run_dir / CHECKPOINT).unlink(missing_ok=True)
+    with whole(run_dir / RESULTS) as file:
+        file.write(json.dumps(results, separators=(",", ":")).encode())
+    with whole(run_dir / WEIGHTS) as file:
+        torch.save(weights, file)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import inspect
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +17,7 @@ from torch import nn
 
 from contrastbench.core.data.sources import SegmentationSource
 from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.hosts.mmseg.safe_globals import WEIGHTS_ONLY
 
 # Of ImageNet, red first: the scale that pretrained backbones expect.
 _MEAN = (123.675, 116.28, 103.53)
@@ -52,6 +55,7 @@ def build_segmentor(
         if key not in parts:
             raise InputError(f"network lacks {key}; give it as in an mmsegmentation model")
     parts.pop("name", None)
+    _check_types(parts)
     norm = parts.pop("norm_cfg", None) or {"type": "SyncBN" if sync_batch_norm else "BN"}
     backbone = parts["backbone"]
     backbone.setdefault("norm_cfg", norm)
@@ -59,7 +63,7 @@ def build_segmentor(
     if pretrained is not None:
         if not Path(pretrained).expanduser().is_file():
             raise InputError(f"network.pretrained: there is no file '{pretrained}'; give backbone weights, or null")
-        backbone["init_cfg"] = {"type": "Pretrained", "checkpoint": str(Path(pretrained).expanduser())}
+        backbone["init_cfg"] = {"type": "Pretrained", "checkpoint": f"{WEIGHTS_ONLY}{Path(pretrained).expanduser()}"}
     for key in ("decode_head", "auxiliary_head"):
         heads = parts.get(key, [])
         for head in heads if isinstance(heads, list) else [heads]:
@@ -96,3 +100,28 @@ def build_segmentor(
         segmentor: nn.Module = MODELS.build(config)
     # Convolutions and bilinear resizing on a CPU, and half precision on a GPU, are faster with channels last.
     return segmentor.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _check_types(node: Any) -> None:
+    """Refuse a dotted type that is no module: mmengine's registry would import and call whatever it names."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == "type" and isinstance(value, str):
+                _check_type(value)
+            else:
+                _check_types(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _check_types(value)
+
+
+def _check_type(name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute) if module else None
+    except (ImportError, AttributeError):
+        return  # a name with its scope, as mmseg.ResNetV1c, or one that the registry will explain
+    if found is not None and not (inspect.isclass(found) and issubclass(found, nn.Module)):
+        raise InputError(
+            f"network: the type '{name}' is no nn.Module; name one, or a class that mmsegmentation registers"
+        )

@@ -23,6 +23,7 @@ from contrastbench.core.distributed import rank, world_size
 from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.mmseg.inference import Passes, predict
 from contrastbench.core.hosts.mmseg.seat import exported_state
+from contrastbench.core.writing import whole
 
 _MARKER = "predictions.json"
 _FINE = "_leftImg8bit"
@@ -73,10 +74,8 @@ def write_predictions(
         path = folder / names[index]
         if not path.is_file():
             classes = _predicted(model, images[index], size, passes, device)
-            partial = path.with_suffix(".partial")
-            with partial.open("wb") as file:
+            with whole(path) as file:
                 Image.fromarray(table[classes]).save(file, format="PNG")
-            partial.replace(path)
         report(done, len(share))
     if world_size() > 1:
         dist.barrier()
@@ -144,6 +143,5 @@ def _claim(folder: Path, identity: dict[str, Any]) -> None:
     if world_size() > 1:
         dist.barrier()  # every rank has looked before the first writes
     if rank() == 0:
-        partial = marker.with_suffix(".partial")
-        partial.write_text(json.dumps(identity, sort_keys=True, indent=1), encoding="utf-8")
-        partial.replace(marker)
+        with whole(marker) as file:
+            file.write(json.dumps(identity, sort_keys=True, indent=1).encode())

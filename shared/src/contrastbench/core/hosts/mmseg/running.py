@@ -23,6 +23,7 @@ from torch import nn
 
 from contrastbench.core.distributed import rank, world_size
 from contrastbench.core.hosts.mmseg.averaging import WeightAverage
+from contrastbench.core.writing import settle
 
 CHECKPOINT = "checkpoint.pth"
 
@@ -181,10 +182,7 @@ class Continuity(Hook):
             self._generators = _gather(_generators(runner.device))
             now = time.perf_counter()
             self.seconds, self._since = self.seconds + now - self._since, now
-            partial = f"{CHECKPOINT}.partial"
-            runner.save_checkpoint(runner.work_dir, partial, by_epoch=False)
-            if rank() == 0:
-                (Path(runner.work_dir) / partial).replace(Path(runner.work_dir) / CHECKPOINT)
+            _save(runner)
             if world_size() > 1:
                 dist.barrier()  # no rank goes on, or ends, before the checkpoint is there for all
         self.report(done, runner.max_iters)
@@ -202,6 +200,17 @@ class Continuity(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Keep the state until training begins."""
         self._restored = checkpoint["continuity"]
+
+
+def _save(runner: Runner) -> None:
+    folder, partial = Path(runner.work_dir), f"{CHECKPOINT}.partial"
+    try:
+        runner.save_checkpoint(str(folder), partial, by_epoch=False)
+        if rank() == 0:
+            settle(folder / partial, folder / CHECKPOINT)
+    except OSError:
+        (folder / partial).unlink(missing_ok=True)
+        raise
 
 
 def segmentor_of(runner: Runner) -> nn.Module:

@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader
+
+WEIGHTS_ONLY = "weights-only:"
+"""What stands before the path of a file that mmengine is to read as weights alone, whatever the environment says."""
 
 _STATISTICS = ("min", "max", "current", "mean")
 
@@ -23,6 +27,12 @@ def allow_history() -> None:
     # A history is pickled with its statistics, each as getattr(HistoryBuffer, name).
     getters: list[Any] = [(_statistic, "builtins.getattr"), (_statistic, "getattr")]
     torch.serialization.add_safe_globals([HistoryBuffer, np.ndarray, np.dtype, *makers, *kinds, *getters])
+
+
+@CheckpointLoader.register_scheme(prefixes=WEIGHTS_ONLY)
+def load_weights_only(filename: str, map_location: Any = None) -> Any:
+    """Read a file named with :data:`WEIGHTS_ONLY` before its path. Called by mmengine."""
+    return torch.load(filename.removeprefix(WEIGHTS_ONLY), map_location=map_location, weights_only=True)
 
 
 def _statistic(owner: Any, name: str) -> Any:

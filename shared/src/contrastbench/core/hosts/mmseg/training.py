@@ -25,12 +25,15 @@ from contrastbench.core.hosts.mmseg.evaluation import Evaluation, evaluate, merg
 from contrastbench.core.hosts.mmseg.network import build_segmentor
 from contrastbench.core.hosts.mmseg.predictions import write_predictions
 from contrastbench.core.hosts.mmseg.running import CHECKPOINT, Continuity, QuietRunner, segmentor_of
+from contrastbench.core.hosts.mmseg.safe_globals import WEIGHTS_ONLY
 from contrastbench.core.hosts.mmseg.schedule import Schedule
 from contrastbench.core.hosts.mmseg.seat import PREFIX, exported_state, objective_state
 from contrastbench.core.hosts.mmseg.transforms import PackEvaluated
+from contrastbench.core.hosts.outcome import finish, read_outcome
 from contrastbench.core.hosts.stream import Seeded, Stream, one_thread
 from contrastbench.core.metrics import mean_iou
 from contrastbench.core.metrics.evaluated import SegmentationMetric
+from contrastbench.core.writing import whole
 
 WEIGHTS = "weights.pth"
 """File in the run's folder that a finished run leaves: the evaluated weights, for a plain mmsegmentation model."""
@@ -100,7 +103,8 @@ class SemanticTraining:
 
         Args:
             run_dir: the run's own folder; logs and the checkpoint are kept there. A finished run leaves the evaluated
-                weights as ``weights.pth``, the objective's as ``objective.pth``, and no checkpoint.
+                weights as ``weights.pth``, the objective's as ``objective.pth``, what it measured as ``metrics.json``,
+                and no checkpoint; called again, it returns that.
             report: called after every step.
 
         Returns:
@@ -115,6 +119,10 @@ class SemanticTraining:
             NonFiniteLossError: a loss was NaN or infinite.
         """
         source, size = open_source(self.data), self._size()
+        earlier = read_outcome(run_dir)
+        if earlier is not None:
+            report(self.schedule.iterations, self.schedule.iterations)
+            return earlier
         metrics = self.evaluation.build(source)
         with (
             environment(self.seed, self.threads, self.device) as device,
@@ -139,7 +147,7 @@ class SemanticTraining:
             finally:
                 runner.close()
             if rank() == 0:
-                _finish(run_dir, model)
+                _write(run_dir, model)
             about = {
                 "iterations": self.schedule.iterations,
                 "parameters": sum(p.numel() for n, p in model.named_parameters() if not n.startswith(PREFIX)),
@@ -148,7 +156,10 @@ class SemanticTraining:
                 "peak_memory_bytes": peak_memory(device),
                 "counts": {n.removeprefix(PREFIX): v for n, v in continuity.counts.items() if n.startswith(PREFIX)},
             }
-        return {**merged([self._scores(matrix, source, size), *measured]), **about}
+            outcome = {**merged([self._scores(matrix, source, size), *measured]), **about}
+            if rank() == 0:
+                finish(run_dir, outcome, CHECKPOINT)
+        return outcome
 
     def write_predictions(
         self, run_dir: Path, folder: Path, split: str = "test", report: Report = lambda done, total: None
@@ -259,7 +270,7 @@ class SemanticTraining:
                 "checkpoint": None,
             },
             custom_hooks=[continuity],
-            load_from=str(checkpoint) if checkpoint.is_file() else None,
+            load_from=f"{WEIGHTS_ONLY}{checkpoint}" if checkpoint.is_file() else None,
             resume=checkpoint.is_file(),
             launcher="pytorch" if distributed else "none",
             env_cfg={"mp_cfg": {"mp_start_method": torch.multiprocessing.get_start_method()}},
@@ -281,15 +292,13 @@ def _agree(model: nn.Module) -> None:
             value.copy_(shared)
 
 
-def _finish(run_dir: Path, model: nn.Module) -> None:
+def _write(run_dir: Path, model: nn.Module) -> None:
     states = {WEIGHTS: exported_state(model), OBJECTIVE: objective_state(model)}
     for name, state in states.items():
         if state:
-            partial = run_dir / f"{name}.partial"
-            # Contiguous, so that the file does not tell how the weights lay in memory.
-            torch.save({"state_dict": {n: v.cpu().contiguous() for n, v in state.items()}}, partial)
-            partial.replace(run_dir / name)
-    (run_dir / CHECKPOINT).unlink(missing_ok=True)
+            with whole(run_dir / name) as file:
+                # Contiguous, so that the file does not tell how the weights lay in memory.
+                torch.save({"state_dict": {n: v.cpu().contiguous() for n, v in state.items()}}, file)
 
 
 def _by_class(classes: tuple[str, ...], values: tuple[float, ...]) -> dict[str, float | None]:

@@ -20,6 +20,7 @@ from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.environment import environment, find_device, peak_memory
 from contrastbench.core.hosts.evaluators import COCO_AP, Evaluator, build_evaluators, judge
 from contrastbench.core.hosts.instance_schedule import InstanceSchedule
+from contrastbench.core.hosts.outcome import finish, read_outcome
 from contrastbench.core.hosts.stream import Seeded, Stream, one_thread
 from contrastbench.core.hosts.torchvision.augment import Augmentation
 from contrastbench.core.hosts.torchvision.dataset import Instances, Pictures
@@ -28,7 +29,7 @@ from contrastbench.core.hosts.torchvision.network import build_mask_rcnn
 from contrastbench.core.hosts.torchvision.seat import PREFIX, exported_state, fit_mask_objective
 from contrastbench.core.hosts.torchvision.sizing import Size
 from contrastbench.core.hosts.trainer import CHECKPOINT, Report, Trainer
-from contrastbench.core.hosts.writing import write_whole
+from contrastbench.core.writing import whole
 
 WEIGHTS = "weights.pth"
 """File in the run's folder that a finished run leaves: the evaluated weights, for a plain torchvision model."""
@@ -95,7 +96,8 @@ class InstanceTraining:
 
         Args:
             run_dir: the run's own folder; the checkpoint is kept there. A finished run leaves the evaluated weights as
-                ``weights.pth``, the results as ``results.json``, and no checkpoint.
+                ``weights.pth``, the results as ``results.json``, what it measured as ``metrics.json``, and no
+                checkpoint; called again, it returns that.
             report: called after every step.
 
         Returns:
@@ -111,6 +113,10 @@ class InstanceTraining:
         size = _size(self.data)
         source = open_instances(self.data)
         run_dir.mkdir(parents=True, exist_ok=True)
+        earlier = read_outcome(run_dir)
+        if earlier is not None:
+            report(self.schedule.iterations, self.schedule.iterations)
+            return earlier
         with environment(self.seed, self.threads, self.device) as device:
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
@@ -124,8 +130,8 @@ class InstanceTraining:
             verdict = self._judge(source, size, results)
             val_seconds = time.perf_counter() - start
             if rank() == 0:
-                _finish(run_dir, model, results)
-            return {
+                _write(run_dir, model, results)
+            metrics = {
                 **verdict,
                 "iterations": self.schedule.iterations,
                 "parameters": sum(p.numel() for n, p in model.named_parameters() if not n.startswith(PREFIX)),
@@ -134,6 +140,9 @@ class InstanceTraining:
                 "peak_memory_bytes": peak_memory(device),
                 "counts": trainer.progress.counts,
             }
+            if rank() == 0:
+                finish(run_dir, metrics, CHECKPOINT)
+            return metrics
 
     def _model(self, source: InstanceSource, device: torch.device) -> nn.Module:
         model: nn.Module = build_mask_rcnn(self.network, len(source.classes))
@@ -192,9 +201,10 @@ def _agree(model: nn.Module) -> None:
             value.copy_(shared)
 
 
-def _finish(run_dir: Path, model: nn.Module, results: list[dict[str, Any]]) -> None:
+def _write(run_dir: Path, model: nn.Module, results: list[dict[str, Any]]) -> None:
     # Contiguous, so that the file does not tell how the weights lay in memory.
     weights = {"state_dict": {n: v.cpu().contiguous() for n, v in exported_state(model).items()}}
-    write_whole(run_dir / RESULTS, lambda path: path.write_text(json.dumps(results, separators=(",", ":"))))
-    write_whole(run_dir / WEIGHTS, lambda path: torch.save(weights, path))
-    (run_dir / CHECKPOINT).unlink(missing_ok=True)
+    with whole(run_dir / RESULTS) as file:
+        file.write(json.dumps(results, separators=(",", ":")).encode())
+    with whole(run_dir / WEIGHTS) as file:
+        torch.save(weights, file)
