@@ -62,7 +62,9 @@ def bench(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Write the results pages from the records and build the site; a warning is an error."""
     install(session)
-    session.run("reproduce", "docs", "docs/results", "--readme=README.md")
+    session.run(
+        "reproduce", "docs", "docs/results", "--readme=README.md", "--benchmarks=reproductions/benchmarks/results"
+    )
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "docs", "docs/_build", *session.posargs)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from contrastbench.core.building import build_objective
 from contrastbench.reproductions import pages
+from contrastbench.reproductions.benchmark_page import benchmark_page
 from contrastbench.reproductions.locate import published_dir
 from contrastbench.reproductions.tables import find_table
 
@@ -41,6 +42,11 @@ def test_the_results_pages_are_those_of_the_records():
 def test_the_status_in_the_readme_is_that_of_the_records():
     readme = (ROOT / "README.md").read_text()
     assert readme == pages.with_status(readme, published_dir(), "docs/results/"), "run `nox -s docs`"
+
+
+def test_the_benchmarks_are_those_of_their_files():
+    expected = benchmark_page(ROOT / "reproductions" / "benchmarks" / "results")
+    assert (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8") == expected, "run `nox -s docs`"
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda p: p.parent.name)

@@ -16,7 +16,7 @@ CORE = ROOT / "shared/src"
 PACKAGES = sorted(p.parent for p in (ROOT / "packages").glob("*/pyproject.toml"))
 DISTRIBUTIONS = [ROOT / "shared", *PACKAGES, ROOT / "reproductions"]
 FRAMEWORKS = {"detectron2", "mmcv", "mmengine", "mmseg", "torchvision", "triton"}
-KERNELS = ("triton", "triton_kernels")  # the modules of an op that only who has Triton imports
+KERNELS = ("triton", "triton_kernels", "kernels")  # what only who has Triton imports: of an op, and for its tests
 
 
 def modules(folder: Path) -> list[Path]:

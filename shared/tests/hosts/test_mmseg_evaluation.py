@@ -242,7 +242,7 @@ def test_passes_are_described(options: dict[str, Any] | None, text: str) -> None
         ({"metrics": [{"type": "seat_metrics.Cuont"}]}, "did you mean 'Count'"),
         ({"metrics": [{"type": "seat_metrics.Count", "nmae": "x"}]}, "did you mean 'name'"),
         ({"metrics": [{"type": "seat_objectives.Identity"}]}, "unknown metric"),
-        ({"metrics": [{"type": "collections.Counter"}]}, "Counter is no segmentation metric, it has no needs_features"),
+        ({"metrics": [{"type": "collections.Counter"}]}, "Counter measures nothing"),
         ({"metrics": [COUNT, COUNT]}, "two metrics give 'images'"),
         ({"metrics": [{**COUNT, "name": "mIoU"}]}, "two metrics give 'mIoU'"),
         ({"metrics": [{"type": "seat_metrics.FeatureSum"}], "scales": [0.5]}, r"add 1\.0"),

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from contrastbench.core.errors import InputError
 from contrastbench.reproductions import pages, render
+from contrastbench.reproductions.benchmark_page import benchmark_page
 from contrastbench.reproductions.bundle import load_records, write_bundle
 from contrastbench.reproductions.calibrate import SECONDS, calibrate
 from contrastbench.reproductions.carry_out import Carried, carry_out
@@ -113,6 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("words", nargs="*", metavar="KEY=VALUE", help="Hydra overrides, as for run")
     docs.add_argument("folder", type=Path, metavar="DIR", help="the results folder of the docs")
     docs.add_argument("--readme", type=Path, metavar="FILE", help="a README with a place for the status")
+    docs.add_argument(
+        "--benchmarks", type=Path, metavar="DIR", help="measurements, for a page of them beside that folder"
+    )
     for sub in (listing, show, report, bundle, docs):
         sub.add_argument("--records", type=Path, metavar="DIR", help="folder of records")
     for sub in (plan, run):
@@ -263,6 +267,10 @@ def _compare(options: argparse.Namespace) -> int:
 def _docs(options: argparse.Namespace) -> int:
     (origin, *_) = origins(options.records or published_dir())
     written = pages.write(options.folder, options.readme, origin.folder)
+    if options.benchmarks is not None:
+        page = options.folder.parent / "benchmarks.md"
+        page.write_text(benchmark_page(options.benchmarks), encoding="utf-8")
+        written.append(page)
     if options.format == "json":
         _print_json([str(path) for path in written])
     else:

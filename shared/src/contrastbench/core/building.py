@@ -45,7 +45,10 @@ def build_metric(config: Mapping[str, Any], provided: Mapping[str, Any]) -> Any:
         InputError: there is no such class, or it does not take these arguments.
     """
     factory, options = _factory("metric", config, _measures)
-    if not callable(factory) or (isinstance(config.get("type"), str) and not _measures(factory)):
+    named = isinstance(config.get("type"), str)
+    if named and inspect.isclass(factory) and not _measures(factory):
+        raise InputError(f"the metric {_name(factory)} measures nothing: it has no compute() and cannot be called")
+    if not callable(factory) or (named and not inspect.isclass(factory)):
         raise InputError(f"the metric {_name(factory)} is not a class; name the class of a metric")
     declared = inspect.signature(factory).parameters
     known = {name: value for name, value in provided.items() if name in declared}
