@@ -95,7 +95,7 @@ def test_only_metrics_are_built_by_name(
     config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="not a class|measures nothing"):
+    with pytest.raises(InputError, match=r"not a class|measures nothing"):
         build_metric(config, {})
     assert not reached()
 

@@ -154,6 +154,20 @@ def _similarity(trained: Sequence[Trained], image: int, path: Path) -> Mapping[s
     return curves
 
 
+def _clusters(trained: Sequence[Trained], most: int, path: Path) -> Mapping[str, Any]:
+    from contrastbench.longtail.pictures.finished import draw_clusters
+
+    (row,) = trained
+    return draw_clusters(row.experiment, row.folder, path, most or 24)
+
+
+def _disc(trained: Sequence[Trained], images: int, path: Path) -> Mapping[str, Any]:
+    from contrastbench.longtail.pictures.finished import draw_disc
+
+    (row,) = trained
+    return draw_disc(row.experiment, row.folder, path, images or 4)
+
+
 def _features(trained: Sequence[Trained], images: int, path: Path) -> Mapping[str, Any]:
     import torch
 
@@ -188,6 +202,19 @@ FIGURES: dict[str, Figure] = {
         "dcl/table-8",
         ("baseline", "dcl"),
         _features,
+    ),
+    "longtail/clusters": Figure(
+        "Contact sheet of discovered clusters, each with its label or as novel (Weng et al., Figures 4 and 6)",
+        "longtail/table-1",
+        ("ours",),
+        _clusters,
+    ),
+    "longtail/disc": Figure(
+        "Proposals of the first validation images in the Poincare disc, parents tied to their children (Weng et al., "
+        "Figure 3)",
+        "longtail/table-1",
+        ("ours",),
+        _disc,
     ),
 }
 """The figures there are."""
