@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
@@ -27,3 +28,33 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     else:
         hint = f"there is no {kind} at all"
     return InputError(f"unknown {kind} '{name}'; {hint}")
+
+
+def require_number(
+    name: str,
+    value: object,
+    *,
+    above: float | None = None,
+    least: float = 0,
+    most: float = math.inf,
+    whole: bool = False,
+) -> None:
+    """Check that an option is a finite number in its range.
+
+    Args:
+        name: of the option.
+        value: what the user gave.
+        above: what it must exceed; None for ``least`` and ``most``, which it may equal.
+        least: the least it may be.
+        most: the most it may be.
+        whole: whether it must be an integer.
+
+    Raises:
+        InputError: it is not.
+    """
+    number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    inside = number and (least <= value <= most if above is None else value > above) and value < math.inf  # type: ignore[operator]
+    if not inside:
+        bounds = f"from {least:g} to {most:g}" if most < math.inf else f"of {least:g} or more"
+        bounds = bounds if above is None else f"above {above:g}"
+        raise InputError(f"{name} is {value!r}; expected a {'whole ' if whole else ''}number {bounds}")

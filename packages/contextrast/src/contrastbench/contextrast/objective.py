@@ -21,7 +21,7 @@ from contrastbench.contextrast.positives import choose_positives
 from contrastbench.contextrast.projection import Projector
 from contrastbench.core.distributed import gather_rows
 from contrastbench.core.draws import image_draws
-from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.errors import InputError, require_number, unknown_name
 from contrastbench.core.objectives import SemanticObjective
 
 _SAMPLING = ("random", "semi_hard", "bane")
@@ -103,15 +103,15 @@ class Contextrast(SemanticObjective):
                 f"layer_weights has {len(layer_weights)} numbers and {len(in_channels)} layers are tapped; give one "
                 "for each, first to last, or tap others (taps=[0,1,2,3]: HRNet's four branches or ResNet's four stages)"
             )
-        _check_number("temperature", temperature, least=1e-6)
+        require_number("temperature", temperature, least=1e-6)
         for i, share in enumerate(layer_weights):
-            _check_number(f"layer_weights[{i}]", share)
-        _check_number("weight", weight)
-        _check_number("high_weight", high_weight, most=1)
-        _check_number("percent", percent, most=100)
+            require_number(f"layer_weights[{i}]", share)
+        require_number("weight", weight)
+        require_number("high_weight", high_weight, most=1)
+        require_number("percent", percent, most=100)
         for option, number in {"positives": positives, "negatives": negatives, "dim": dim}.items():
-            _check_number(option, number, least=1, whole=True)
-        _check_number("minimum", minimum, most=negatives, whole=True)
+            require_number(option, number, least=1, whole=True)
+        require_number("minimum", minimum, most=negatives, whole=True)
         self.num_classes, self.ignore_index, self.seed = num_classes, ignore_index, seed
         self.weight, self.layer_weights, self.temperature = weight, tuple(layer_weights), temperature
         self.high_weight, self.detach_top = high_weight, detach_top
@@ -234,12 +234,3 @@ class Contextrast(SemanticObjective):
 def _resize(classes: Tensor, size: torch.Size) -> Tensor:
     """Bring a map of classes ``[B, H, W]`` (int64) to another size by the nearest pixel."""
     return F.interpolate(classes[:, None].float(), size=tuple(size), mode="nearest")[:, 0].long()
-
-
-def _check_number(
-    name: str, value: object, *, least: float = 0, most: float = float("inf"), whole: bool = False
-) -> None:
-    kind = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kind) or not (least <= value <= most and value < float("inf")):
-        bounds = f"of {least:g} or more" if most == float("inf") else f"from {least:g} to {most:g}"
-        raise InputError(f"{name} is {value!r}; expected a {'whole ' if whole else ''}number {bounds}")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from contrastbench.core.distributed import all_sum, gather_rows, rank, row_counts, world_size
-from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.errors import InputError, require_number, unknown_name
 from contrastbench.core.objectives import MaskObjective
 from contrastbench.dcl.infonce import dense_infonce
 from contrastbench.dcl.projection import ProjectionHead
@@ -78,12 +78,12 @@ class DenseContrast(MaskObjective):
         super().__init__()
         if reduction not in _REDUCTIONS:
             raise unknown_name("reduction", str(reduction), _REDUCTIONS)
-        _check_number("temperature", temperature, above=0)
-        _check_number("weight", weight, above=0, or_equal=True)
-        _check_number("in_channels", in_channels, above=0, whole=True)
-        _check_number("samples", samples, above=0, whole=True)
-        _check_number("dim", 1 if dim is None else dim, above=0, whole=True)
-        _check_number("max_rois", 1 if max_rois is None else max_rois, above=0, whole=True)
+        require_number("temperature", temperature, above=0)
+        require_number("weight", weight)
+        require_number("in_channels", in_channels, above=0, whole=True)
+        require_number("samples", samples, above=0, whole=True)
+        require_number("dim", 1 if dim is None else dim, above=0, whole=True)
+        require_number("max_rois", 1 if max_rois is None else max_rois, above=0, whole=True)
         self.in_channels, self.weight, self.temperature, self.samples = in_channels, weight, temperature, samples
         self.replacement, self.reduction, self.strict = replacement, reduction, strict
         self.max_rois, self.seed = max_rois, seed
@@ -163,11 +163,3 @@ class DenseContrast(MaskObjective):
                 f"samples is {self.samples}, but a RoI of {pixels} pixels cannot have that many inside and outside its "
                 "mask; lower samples, or give features of a higher resolution"
             )
-
-
-def _check_number(name: str, value: object, *, above: float, or_equal: bool = False, whole: bool = False) -> None:
-    kind = int if whole else (int, float)
-    fits = isinstance(value, kind) and not isinstance(value, bool)
-    if not fits or not (above < value < float("inf") or (or_equal and value == above)):  # type: ignore[operator]
-        expected = f"{'a whole' if whole else 'a'} number {f'of {above} or more' if or_equal else f'above {above}'}"
-        raise InputError(f"{name} is {value!r}; expected {expected}")

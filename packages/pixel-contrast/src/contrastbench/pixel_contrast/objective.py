@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from contrastbench.core.banks import PixelQueue, RegionTable, region_means
 from contrastbench.core.distributed import gather_rows, rank, row_counts
 from contrastbench.core.draws import image_draws
-from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.errors import InputError, require_number, unknown_name
 from contrastbench.core.losses import KeyTable, mean_over_anchors, select_pairs, supervised_infonce
 from contrastbench.core.objectives import SemanticObjective
 from contrastbench.core.ops.sampled_infonce import sampled_infonce
@@ -129,11 +129,11 @@ class PixelContrast(SemanticObjective):
             raise InputError(
                 f"contrast='intra' looks at one image at a time and has no use for memory='{memory}'; set memory='none'"
             )
-        _check_number("temperature", temperature, above=0)
-        _check_number("base_temperature", 1 if base_temperature is None else base_temperature, above=0)
-        _check_number("weight", weight, above=-1e-9)
-        _check_number("queue_length", 1 if queue_length is None else queue_length, above=0, whole=True)
-        _check_number("warmup", warmup, above=-1, whole=True)
+        require_number("temperature", temperature, above=0)
+        require_number("base_temperature", 1 if base_temperature is None else base_temperature, above=0)
+        require_number("weight", weight)
+        require_number("queue_length", 1 if queue_length is None else queue_length, above=0, whole=True)
+        require_number("warmup", warmup, whole=True)
         for option, number in {
             "dim": dim,
             "anchors_per_class": anchors_per_class,
@@ -143,7 +143,7 @@ class PixelContrast(SemanticObjective):
             "max_samples": max_samples,
             "max_views": max_views,
         }.items():
-            _check_number(option, number, above=0, whole=True)
+            require_number(option, number, above=0, whole=True)
         self.num_classes, self.ignore_index = num_classes, ignore_index
         self.contrast, self.weight, self.temperature = contrast, weight, temperature
         self.scale = 1.0 if base_temperature is None else temperature / base_temperature
@@ -287,13 +287,6 @@ class PixelContrast(SemanticObjective):
                 everything.view(batch, *size, -1), pixels.classes.view(batch, *size), self.num_classes
             )
             self.regions.write(gather_rows(means), gather_rows(present), gather_rows(image_index))
-
-
-def _check_number(name: str, value: object, *, above: float, whole: bool = False) -> None:
-    kind = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kind) or not above < value < float("inf"):
-        expected = f"{'a whole' if whole else 'a'} number {'of 0 or more' if above < 0 else 'above 0'}"
-        raise InputError(f"{name} is {value!r}; expected {expected}")
 
 
 def _as_table(bank: PixelQueue | RegionTable) -> KeyTable:
