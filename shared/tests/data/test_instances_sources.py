@@ -84,6 +84,53 @@ def test_coco_of_another_year_and_layout(tmp_path: Path) -> None:
         coco(tmp_path, year=2014, images="{spilt}")
 
 
+def write_lvis(root: Path, version: str, images: list[dict[str, object]], files: tuple[str, ...]) -> None:
+    """Both splits have the same images, and one square."""
+    lists = {"height": 8, "width": 8, "neg_category_ids": [], "not_exhaustive_category_ids": []}
+    square = {"segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]], "bbox": [0, 0, 4, 4], "area": 16}
+    truth = {
+        "images": [{**lists, **image} for image in images],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 3, **square}],
+        "categories": [{"id": 3, "name": "airplane", "frequency": "f", "synset": "airplane.n.01"}],
+    }
+    for name in ("annotations", "train2017", "val2017"):
+        (root / name).mkdir()
+    for split in ("train", "val"):
+        (root / "annotations" / f"lvis_{version}_{split}.json").write_text(json.dumps(truth))
+    for file in files:
+        (root / file).touch()
+
+
+def test_lvis_finds_its_images_among_cocos(tmp_path: Path) -> None:
+    url = "http://images.example/train2017/000000000009.jpg"
+    other = "http://images.example/val2017/000000000139.jpg"
+    files = ("train2017/000000000009.jpg", "val2017/000000000139.jpg")
+    write_lvis(tmp_path, "v1", [{"id": 1, "coco_url": url}, {"id": 2, "coco_url": other}], files)
+    source = open_instances({"name": "lvis", "root": tmp_path})
+    # version 1 has images of train2017 in its validation split
+    assert names(source, "val") == list(files)
+    assert source.image_path("val", source.val["images"][0]) == tmp_path / "train2017" / "000000000009.jpg"
+    assert source.classes == ("airplane",)
+
+
+def test_lvis_of_version_0_5_has_the_names_of_2014(tmp_path: Path) -> None:
+    files = ("train2017/000000000139.jpg", "val2017/000000000139.jpg")
+    write_lvis(tmp_path, "v0.5", [{"id": 1, "file_name": "COCO_val2014_000000000139.jpg"}], files)
+    source = open_instances({"name": "lvis", "root": tmp_path, "version": "v0.5"})
+    assert names(source, "train") == ["train2017/000000000139.jpg"]
+    assert names(source, "val") == ["val2017/000000000139.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"version": "v2"}, "unknown version of lvis"), ({"version": "v0.5"}, "lvis_v0.5_train.json' cannot be read")],
+)
+def test_lvis_that_is_not_there_is_refused(tmp_path: Path, options: dict[str, str], message: str) -> None:
+    write_lvis(tmp_path, "v1", [{"id": 1, "coco_url": "a/b.jpg"}], ())
+    with pytest.raises(InputError, match=message):
+        open_instances({"name": "lvis", "root": tmp_path, **options})
+
+
 def test_half_a_coco_is_refused(tmp_path: Path) -> None:
     write_coco(tmp_path)
     (tmp_path / "val2017" / "0002.png").unlink()

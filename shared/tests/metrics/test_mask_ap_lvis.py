@@ -15,7 +15,7 @@ from contrastbench.core.data.coco import decode, encode, lvis_version, read_grou
 from contrastbench.core.data.coco.restricting import restricted, restricted_results
 from contrastbench.core.data.taxonomies.splitting import split_by_coco
 from contrastbench.core.errors import InputError
-from contrastbench.core.metrics.mask_ap import CocoAP, LvisAP
+from contrastbench.core.metrics.mask_ap import CocoAP, LvisAP, Outside
 from contrastbench.core.metrics.mask_ap.lvis_ap import precision
 
 lvis = pytest.importorskip("lvis", reason="the package lvis is not installed")
@@ -333,3 +333,32 @@ def test_the_scenes_export_is_evaluated(tmp_path: Path) -> None:
     scores = LvisAP()(ground_truth, perfect(ground_truth))
     assert scores["AP_lvis"] == pytest.approx(100)
     assert lvis_version(ground_truth) is None
+
+
+def without_lists(ground_truth: dict[str, Any]) -> dict[str, Any]:
+    kept = ("id", "height", "width")
+    return {**ground_truth, "images": [{key: image[key] for key in kept} for image in ground_truth["images"]]}
+
+
+def test_data_in_cocos_form_are_an_error_unless_they_may_be() -> None:
+    coco = without_lists(truth())
+    with pytest.raises(InputError, match="neg_category_ids"):
+        LvisAP()(coco, perfect(coco))
+    assert LvisAP(required=False)(coco, perfect(coco)) == {}
+    assert LvisAP(required=False)(truth(), perfect(truth()))["AP_lvis"] == pytest.approx(100)
+
+
+def test_outside_a_set_the_set_is_neither_truth_nor_result() -> None:
+    evaluators = [{"type": "contrastbench.core.metrics.mask_ap.LvisAP"}]
+    results = perfect(truth())
+    scores = Outside({"frequency": "f"}, evaluators)(truth(), results)
+    assert scores["long_tail"] == 2
+    assert set(scores["per_class"]["AP_lvis"]) == {"cup", "fork"}
+    # what the known spoons are taken for makes no difference
+    wrong = [{**r, "score": 1.0} if r["category_id"] == 2 else r for r in results]
+    assert Outside({"frequency": "f"}, evaluators)(truth(), wrong) == scores
+    assert scores["AP_lvis"] == LvisAP()(restricted(truth(), {1, 3}), restricted_results(results, {1, 3}))["AP_lvis"]
+    with pytest.raises(InputError, match="none is left"):
+        Outside("all", evaluators)(truth(), results)
+    with pytest.raises(InputError, match="no evaluator"):
+        Outside("all", [])

@@ -205,14 +205,14 @@ FIGURES: dict[str, Figure] = {
     ),
     "longtail/clusters": Figure(
         "Contact sheet of discovered clusters, each with its label or as novel (Weng et al., Figures 4 and 6)",
-        "longtail/table-1",
+        "longtail/table-5",
         ("ours",),
         _clusters,
     ),
     "longtail/disc": Figure(
         "Proposals of the first validation images in the Poincare disc, parents tied to their children (Weng et al., "
         "Figure 3)",
-        "longtail/table-1",
+        "longtail/table-5",
         ("ours",),
         _disc,
     ),

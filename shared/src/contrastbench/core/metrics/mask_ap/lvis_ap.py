@@ -26,17 +26,18 @@ class LvisAP:
     Args:
         version: of LVIS that the ground truth must be, ``"v0.5"`` or ``"v1"``; None for any data in LVIS's form.
         max_detections: results that count an image, those of the highest scores over all categories.
+        required: whether data that are not in LVIS's form are an error; if not, there is no score of them.
 
     Raises:
         InputError: an unknown version, or ``max_detections`` is not a whole number of 1 or more.
     """
 
-    def __init__(self, version: str | None = None, max_detections: int = 300) -> None:
+    def __init__(self, version: str | None = None, max_detections: int = 300, required: bool = True) -> None:
         if isinstance(max_detections, bool) or not isinstance(max_detections, int) or max_detections < 1:
             raise InputError(f"LvisAP: max_detections is {max_detections}; expected a whole number, 1 or more")
         if version not in (None, "v0.5", "v1"):
             raise InputError(f"LvisAP: version is {version!r}; expected 'v0.5', 'v1' or none")
-        self.version, self.max_detections = version, max_detections
+        self.version, self.max_detections, self.required = version, max_detections, required
 
     def __call__(self, ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the scores of results.
@@ -57,6 +58,8 @@ class LvisAP:
                 it; or the package ``lvis`` is not installed.
         """
         truth = read_ground_truth(ground_truth)
+        if not self.required and not any("neg_category_ids" in image for image in truth["images"]):
+            return {}
         require_lvis(truth, self.version)
         found = read_results(results, truth)
         categories = sorted(truth["categories"], key=lambda category: category["id"])
