@@ -1,12 +1,16 @@
 """Configurations: every runnable row composes everywhere, and packages' own groups find their place."""
 
+import json
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from contrastbench.core.errors import InputError
 from contrastbench.reproductions.compose import choice, compose, container, hydra_session
+from contrastbench.reproductions.plan import make_plan
 from contrastbench.reproductions.tables import Row, Table, all_tables
 
 ROWS = [(table, row) for table in all_tables() for row in table.runnable]
@@ -100,3 +104,27 @@ def test_a_searchpath_may_hold_any_character(tmp_path: Path, folder: str) -> Non
     with hydra_session():
         config = compose(["objective=mine", f"hydra.searchpath=[{quoted}]"])
     assert config.objective.type == "mine.Mine"
+
+
+def test_a_table_whose_rows_are_different_experiments_follows_the_data(tmp_path: Path) -> None:
+    """VOC's categories are those of pre-training on COCO's images, for the method and for full supervision."""
+    (tmp_path / "images").mkdir()
+    shapes = [(20, 3, 1), (30, 5, 2), (25, 1, 1), (35, 3, 2)]  # of a person, which VOC knows, and of a zebra
+    annotations, images = [], []
+    for number in range(6):
+        Image.fromarray(np.full((64, 64, 3), 40 * number, np.uint8)).save(tmp_path / "images" / f"{number}.png")
+        images.append({"id": number + 1, "file_name": f"{number}.png", "height": 64, "width": 64})
+        for side, at, category in shapes:
+            polygon = [at, at, at + side, at, at + side, at + side, at, at + side]
+            about = {"image_id": number + 1, "category_id": category, "iscrowd": 0, "area": side * side}
+            box = {"bbox": [at, at, side, side], "segmentation": [polygon]}
+            annotations.append({"id": len(annotations) + 1, **about, **box})
+    categories = [{"id": 1, "name": "person"}, {"id": 2, "name": "zebra"}]
+    truth = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "instances.json").write_text(json.dumps(truth))
+    with hydra_session():
+        words = ["data=coco128", f"data.root={tmp_path}", "seeds=1"]
+        plan = make_plan(next(t for t in all_tables() if t.name == "longtail/table-5"), words)
+    by_row = {run.row: run.experiment for run in plan.runs}
+    assert by_row["ours"]["known"] == "voc"
+    assert by_row["mask-rcnn"]["evaluators"][0]["known"] == "voc"

@@ -108,7 +108,9 @@ def make_plan(table: Table, overrides: Sequence[str]) -> Plan:
     common = {key: text for key, text in parsed.items() if _root(key) not in _set_by_rows(table)}
     shared = _shared(table, parsed)
     for_all = [text for key, text in shared.items() if _root(key) not in _set_by_rows(table)]
-    config = compose([*for_all, *common.values()])
+    # where rows are different experiments, what they share is composed as for the first of them
+    first = [str(o.input_line) for o in parse_overrides(table.runnable[0].run or ()) if o.key_or_group == "experiment"]
+    config = compose([*first, *for_all, *common.values()])
     study = Study(
         profile=choice(config, "profile"),
         data=choice(config, "data"),
