@@ -64,8 +64,10 @@ def test_what_is_reproduced_is_what_the_files_hold():
                                 by_seed.setdefault(name, {})[record["seed"]] = value / metric.divided_by
                 for name, values in by_seed.items():
                     told_here = line[f"reproduced {name} ({table.metrics[name].unit})"]
-                    mean = f"{statistics.fmean(values.values()):.2f}"
-                    spread = f" ± {statistics.stdev(values.values()):.2f}" if len(values) > 1 else ""
+                    printed = [str(r.reported[name]).partition(".")[2] for r in table.rows if name in r.reported]
+                    digits = max([2, *map(len, printed)])
+                    mean = f"{statistics.fmean(values.values()):.{digits}f}"
+                    spread = f" ± {statistics.stdev(values.values()):.{digits}f}" if len(values) > 1 else ""
                     assert told_here == mean + spread, f"{table.name}, {row.id}, {name}"
                     seen += 1
     assert seen > 50

@@ -138,7 +138,7 @@ def test_the_rows_are_those_of_the_paper_to_the_last_digit(table: Table) -> None
     assert [plain(line[0]) for line in cells] == [plain(row.name) for row in table.rows]
     numbers = [[float(cell) for cell in line if re.fullmatch(r"[\d.]+", cell)] for line in cells]
     assert numbers == [list(row.reported.values()) for row in table.rows]
-    assert all(len(line) == len(table.metrics) for line in numbers)
+    assert all(len(line) == len(table.reported) for line in numbers)
     for line, row in zip(cells, table.rows, strict=True):
         if "supervision" in row.settings:
             assert plain(line[1]).lower() == plain(row.settings["supervision"]).lower()

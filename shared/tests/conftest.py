@@ -1,7 +1,14 @@
 """Fixtures of the core's tests."""
 
+import os
+
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    # Where there is no GPU, kernels run in Triton's interpreter. It has to be chosen before anything imports Triton, as
+    # torch's compiler does, and so here, in what pytest loads first.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(autouse=True)
