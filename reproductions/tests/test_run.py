@@ -172,8 +172,7 @@ def test_records_of_different_conditions_are_not_mixed(reproduce: Any) -> None:
         (["toys/table-1", "seed=1"], "seeds=3 or seeds=[0,4,5]"),
         (["toys/table-1", "sedes=2"], "did you mean 'seeds'"),
         (["toys/table-1", "experiment.stps=2"], "did you mean 'experiment.steps'"),
-        (["toys/table-1", "schedule.iteration=2"], "did you mean 'schedule.iterations'"),
-        (["toys/table-1", "schedule.optimizer={betas:1}"], "does not take that value"),
+        (["toys/table-1", "experiment.step=2"], "did you mean 'experiment.steps'"),
         (["toys/table-1", "profile=smok"], "unknown profile 'smok'; did you mean 'smoke'?"),
         (["toys/table-1", "hydra/launcher=slurm"], "unknown hydra/launcher 'slurm'"),
         (["toys/table-1", "threads"], "malformed override 'threads'"),
@@ -228,3 +227,8 @@ def test_several_gains_and_a_figure_are_shown_as_printed(reproduce: Any) -> None
     reproduce("show", "toys/table-3", format="text")
     assert "0.48 (-0.02)" in reproduce.out
     assert "figure 3" in reproduce.out
+
+
+def test_a_value_that_does_not_fit_its_key_is_one_clear_error(reproduce: Any) -> None:
+    assert reproduce.published("plan", "pixel-contrast/table-1", "schedule.optimizer={betas:1}") == 2
+    assert "does not take that value" in reproduce.err

@@ -17,7 +17,7 @@ from contrastbench.core.errors import InputError, unknown_name
 from contrastbench.reproductions.carry_out import carry_out
 from contrastbench.reproductions.experiment import build
 from contrastbench.reproductions.ledger import write_atomically
-from contrastbench.reproductions.plan import ENGINE_KEYS, make_plan
+from contrastbench.reproductions.plan import ENGINE_KEYS, IRRELEVANT, make_plan
 from contrastbench.reproductions.provenance import revision
 from contrastbench.reproductions.tables import Table, find_table
 
@@ -70,11 +70,16 @@ def draw(name: str, overrides: Sequence[str], image: int, path: Path, console: C
     trained = train(find_table(figure.table), figure.rows, overrides, console)
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers = figure.draw(trained, image, path)
-    told = [word for word in overrides if word.partition("=")[0] not in ENGINE_KEYS]
+    told = [word for word in overrides if _says_something(word.partition("=")[0])]
     about = {"figure": name, "table": figure.table, "overrides": told, "revision": revision()}
     runs = {row.name: row.run_id for row in trained}
     text = json.dumps({**about, "runs": runs, "numbers": numbers}, indent=1, sort_keys=True)
     write_atomically(path.with_suffix(".json"), text + "\n")
+
+
+def _says_something(key: str) -> bool:
+    """Whether an override changes what is shown, and not where it is kept."""
+    return key not in ENGINE_KEYS and key.rpartition(".")[2] not in IRRELEVANT
 
 
 def train(table: Table, rows: Sequence[str], overrides: Sequence[str], console: Console) -> list[Trained]:
