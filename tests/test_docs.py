@@ -114,7 +114,7 @@ def test_your_own_loss_stands_beside_these(tmp_path):
     done = subprocess.run(
         ["bash", "-ec", commands],
         cwd=tmp_path,
-        env={**os.environ, "PATH": path, "CONTRASTBENCH_CACHE": cache},
+        env={**os.environ, "PATH": path, "CONTRASTBENCH_CACHE": cache, "COLUMNS": "160"},
         capture_output=True,
         text=True,
         check=False,

@@ -42,6 +42,7 @@ def here(quick_limits, monkeypatch):
         except Exception as error:
             raise FailedError(told(error)) from error
 
+    monkeypatch.setenv("COLUMNS", "200")  # or the table is cut off
     monkeypatch.setattr("contrastbench.core.testing.bench.command.in_process", call)
     monkeypatch.setattr("contrastbench.core.testing.bench.measuring.in_process", call)
     monkeypatch.setattr("contrastbench.core.testing.bench.timing.ENOUGH_SECONDS", 0.05)

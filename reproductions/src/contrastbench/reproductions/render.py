@@ -96,7 +96,7 @@ def row_cells(report: Report) -> list[tuple[str, ...]]:
 def _row_cells(report: Report, row: Row) -> tuple[str, ...]:
     reproduced = report.rows.get(row.id)
     summaries = {} if reproduced is None else reproduced.summaries
-    name = f"{row.name} {row.reference}" if row.reference else row.name
+    name = f"{row.name} {row.reference}" if row.reference and row.reference not in row.name else row.name
     return (
         name,
         *(row.settings.get(column, "-") for column in report.table.settings),
