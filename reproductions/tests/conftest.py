@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,6 +50,8 @@ class Reproduce:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # a process whose parent ignores Ctrl-C, as under nohup, would ignore it too
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from contrastbench.core.errors import InputError
+from contrastbench.reproductions.ledger import write_atomically
 
 
 class Toy:
@@ -54,7 +55,7 @@ class Toy:
             self._note(step)
             if self.fail is not None and step == 1:
                 self._break()
-            state.write_text(json.dumps(step + 1))
+            write_atomically(state, json.dumps(step + 1))  # or a Ctrl-C may leave half of it
             report(step + 1, self.steps)
         score = 50 + self.gain + (self.seed * 7919 % 13) / 10
         return {"score": float("nan") if self.fail == "score" else score, "evaluation": "by counting"}
