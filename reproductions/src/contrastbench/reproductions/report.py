@@ -171,6 +171,10 @@ def _remarks(records: Sequence[Record]) -> list[str]:
         remarks.append(f"seeds of different source code stand together in: {', '.join(mixed)}")
     if len({tuple(sorted(r.versions.items())) for r in records}) > 1:
         remarks.append("the records come from different versions of the libraries")
-    if len({r.fingerprint for r in records}) > 1:
+    # each kind of experiment names its data in its own way
+    prints: dict[object, set[str | None]] = {}
+    for record in records:
+        prints.setdefault(record.config.get("_target_"), set()).add(record.fingerprint)
+    if any(len(found) > 1 for found in prints.values()):
         remarks.append("the records come from different data")
     return remarks

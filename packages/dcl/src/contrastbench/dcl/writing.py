@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contrastbench.core.errors import InputError
+from contrastbench.core.writing import whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,19 +23,12 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            partial = Path(file.name)
+        with whole(path) as file:
             file.write(content)
-        partial.chmod(0o666 & ~_umask())  # a temporary file can be read by its owner alone
-        partial.replace(path)
     except OSError as error:
         raise InputError(f"cannot write '{path}' ({error.strerror or error}); choose another place") from error
-    finally:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
 
 
 def write_figure(figure: Figure, path: Path, dpi: int = 150) -> None:
@@ -74,9 +66,3 @@ def require_figure_format(path: Path) -> str:
     if format_ not in known:
         raise InputError(f"cannot draw '{path}': its suffix names no picture format; known: {', '.join(sorted(known))}")
     return format_
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

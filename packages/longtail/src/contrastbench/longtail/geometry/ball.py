@@ -42,21 +42,8 @@ def clip_to_ball(x: Tensor, c: float = 1.0, margin: float = MARGIN) -> Tensor:
     return torch.where(norm > limit, x * (limit / norm.clamp_min(_TINY)), x)
 
 
-def distance(x: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
-    """Return the geodesic distance between points of the ball (the paper's d, Eq. 2).
-
-    With ``cosh d = 1 + 2u``, ``u = sinh^2(d / 2)``: taking the inverse of sinh instead of that of cosh keeps
-    distances down to the smallest, and their gradients finite, where ``acosh(1 + 2u)`` rounds them to zero.
-
-    Args:
-        x: ``[..., D]``, any floating dtype, inside the ball.
-        y: ``[..., D]``, broadcast against ``x``.
-        c: minus the curvature.
-
-    Returns:
-        ``[...]`` (float64). The gradient where ``x`` equals ``y`` is zero. A point outside the ball gives NaN.
-    """
-    return ball_distance(x, y, c)
+distance = ball_distance
+"""The paper's [d], Eq. 2, which the core has for its ops."""
 
 
 def expmap0(v: Tensor, c: float = 1.0, margin: float = MARGIN) -> Tensor:
