@@ -13,14 +13,14 @@ from small_data import write_camvid, write_cityscapes
 pytest.importorskip("mmseg", reason="needs the mmseg extra")
 from contrastbench.core.data.sources import camvid, cityscapes
 from contrastbench.core.hosts.mmseg.dataset import SourceDataset
-from contrastbench.core.hosts.mmseg.schedule import Schedule
+from contrastbench.core.hosts.mmseg.schedule import SegmentorSchedule
 from contrastbench.core.hosts.stream import Seeded, Stream
 
 pytestmark = pytest.mark.usefixtures("_mmseg_scope")
 
 
 def augmented(root: Path) -> SourceDataset:
-    schedule = Schedule.read({"iterations": 1, "batch_size": 1, "optimizer": {"type": "SGD", "lr": 0.1}})
+    schedule = SegmentorSchedule.read({"iterations": 1, "batch_size": 1, "optimizer": {"type": "SGD", "lr": 0.1}})
     return SourceDataset(camvid(root), "train", (24, 32), schedule.pipeline((24, 32)))
 
 
@@ -142,7 +142,7 @@ def test_registered_by_name(tmp_path: Path) -> None:
 
 def test_a_factor_on_the_own_size_is_one_on_a_size_that_all_share(tmp_path: Path) -> None:
     root = write_camvid(tmp_path)
-    schedule = Schedule.read({"iterations": 1, "batch_size": 1, "optimizer": {"type": "SGD", "lr": 0.1}})
+    schedule = SegmentorSchedule.read({"iterations": 1, "batch_size": 1, "optimizer": {"type": "SGD", "lr": 0.1}})
     shared, own = (
         Seeded(SourceDataset(camvid(root), "train", None, schedule.pipeline((24, 32), own_sizes)), seed=0)
         for own_sizes in (False, True)
@@ -159,7 +159,7 @@ def test_images_of_different_sizes_are_resized_by_a_factor(tmp_path: Path) -> No
     for part, shape in (("train", (3,)), ("trainannot", ())):
         Image.fromarray(np.zeros((96, 64, *shape), np.uint8)).save(root / part / "0001.png")
     options = {"iterations": 1, "batch_size": 1, "optimizer": {"type": "SGD", "lr": 0.1}, "scale": [0.5, 0.5]}
-    pipeline = Schedule.read({**options, "crop": [512, 512]}).pipeline((24, 32), own_sizes=True)
+    pipeline = SegmentorSchedule.read({**options, "crop": [512, 512]}).pipeline((24, 32), own_sizes=True)
     dataset = SourceDataset(camvid(root), "train", None, pipeline)
 
     assert [tuple(dataset[i]["inputs"].shape[1:]) for i in (0, 1, 2)] == [(12, 16), (48, 32), (12, 16)]

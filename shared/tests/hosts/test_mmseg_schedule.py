@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("mmseg", reason="needs the mmseg extra")
 from contrastbench.core.errors import InputError
-from contrastbench.core.hosts.mmseg.schedule import Schedule
+from contrastbench.core.hosts.mmseg.schedule import SegmentorSchedule
 
 PAPER: dict[str, Any] = {
     "iterations": 40000,
@@ -30,12 +30,12 @@ PAPER: dict[str, Any] = {
 )
 def test_impossible_options_are_explained(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Schedule.read({**PAPER, **change})
+        SegmentorSchedule.read({**PAPER, **change})
 
 
 def test_missing_options_are_named() -> None:
     with pytest.raises(InputError, match="lacks iterations, optimizer"):
-        Schedule.read({"batch_size": 8})
+        SegmentorSchedule.read({"batch_size": 8})
 
 
 def test_learning_rate_follows_warmup_and_power() -> None:
@@ -43,7 +43,9 @@ def test_learning_rate_follows_warmup_and_power() -> None:
     from mmengine.optim import OptimWrapper
     from mmengine.registry import PARAM_SCHEDULERS
 
-    schedule = Schedule.read({**PAPER, "iterations": 100, "warmup": 10, "optimizer": {"type": "SGD", "lr": 1.0}})
+    schedule = SegmentorSchedule.read(
+        {**PAPER, "iterations": 100, "warmup": 10, "optimizer": {"type": "SGD", "lr": 1.0}}
+    )
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     OptimWrapper(optimizer)
     courses = [PARAM_SCHEDULERS.build({**course, "optimizer": optimizer}) for course in schedule.learning_rate_config()]

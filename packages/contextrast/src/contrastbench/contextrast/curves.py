@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from contrastbench.core.errors import InputError
+from contrastbench.core.figures import new_figure, write_figure
 
 
 def similarity_picture(curves: Mapping[str, Mapping[str, Sequence[Any]]], path: str | Path) -> None:
@@ -17,15 +17,9 @@ def similarity_picture(curves: Mapping[str, Mapping[str, Sequence[Any]]], path: 
         path: file to write; its ending says the format (.png, .pdf, .svg).
 
     Raises:
-        InputError: no matplotlib.
+        InputError: no matplotlib, an unknown ending, or it cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise InputError(
-            "pictures need matplotlib; install it with pip install 'contrastbench-contextrast[pictures]'"
-        ) from error
-    figure = Figure(figsize=(7, 5), layout="constrained")
+    figure = new_figure((7, 5), "contrastbench-contextrast[pictures]")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     for layer, curve in curves.items():
         there = [i for i, similarity in enumerate(curve["similarity"]) if similarity is not None]
@@ -37,4 +31,4 @@ def similarity_picture(curves: Mapping[str, Mapping[str, Sequence[Any]]], path: 
     below.set_ylabel("error pixels")
     below.set_yscale("log")
     below.set_xlabel("distance to the edge of the error region (pixels of the layer)")
-    figure.savefig(path, dpi=150)
+    write_figure(figure, path)

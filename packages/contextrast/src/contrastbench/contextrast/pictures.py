@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from contrastbench.contextrast.bane import distance_map, error_map, nearest_to_edge
 from contrastbench.core.draws import image_draws
 from contrastbench.core.errors import InputError
+from contrastbench.core.figures import new_figure, write_figure
 
 _IGNORED = (235, 235, 235)
 _CHOSEN = (214, 39, 40)
@@ -110,7 +111,7 @@ def bane_picture(
         _show(line[3], marked, f"negatives{whose}, K = {percent:g} %: {summary.chosen:.1f} %")
     if classes:
         _legend(figure, classes, colours, torch.stack([near, *(stage.prediction for stage in sampled.values())]))
-    figure.savefig(path, dpi=150)
+    write_figure(figure, path)
     return {name: stage.summary for name, stage in sampled.items()}
 
 
@@ -198,13 +199,7 @@ def _painted(classes: Tensor, colours: np.ndarray) -> np.ndarray:
 
 
 def _grid(stages: int) -> tuple[Any, Any]:
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise InputError(
-            "pictures need matplotlib; install it with pip install 'contrastbench-contextrast[pictures]'"
-        ) from error
-    figure = Figure(figsize=(15, 2.3 * (stages + 1)), layout="constrained")
+    figure = new_figure((15, 2.3 * (stages + 1)), "contrastbench-contextrast[pictures]")
     return figure, figure.subplots(stages + 1, 4, squeeze=False)
 
 

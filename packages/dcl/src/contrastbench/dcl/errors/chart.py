@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from contrastbench.core.errors import InputError
+from contrastbench.core.figures import new_figure, write_figure
 from contrastbench.dcl.errors.colours import COLOURS
 from contrastbench.dcl.errors.report import MaskErrorReport
 from contrastbench.dcl.errors.split import KINDS, LABELS
-from contrastbench.dcl.writing import write_figure
 
 _NAMES = {"ffp": "foreground false positive", "bfp": "background false positive", "fn": "false negative"}
 
@@ -24,12 +24,10 @@ def error_chart(reports: Mapping[str, MaskErrorReport], path: Path) -> None:
     Raises:
         InputError: no report, an unknown suffix, or the picture cannot be written.
     """
-    from matplotlib.figure import Figure
-
     if not reports:
         raise InputError("cannot draw the chart of errors: there is no report; give at least one")
     width = 0.26
-    figure = Figure(figsize=(2.2 + 1.6 * len(reports), 3.4), layout="constrained")
+    figure = new_figure((2.2 + 1.6 * len(reports), 3.4), "contrastbench-dcl")
     axes = figure.subplots()
     for k, kind in enumerate(KINDS):
         places = [group + (k - 1) * width for group in range(len(reports))]

@@ -17,13 +17,13 @@ from rich.table import Table
 from contrastbench.core.data.cache import require_writable
 from contrastbench.core.data.coco import read_ground_truth, read_results
 from contrastbench.core.errors import InputError
+from contrastbench.core.figures import require_figure_format
 from contrastbench.dcl.errors.analysis import analyse_checked
 from contrastbench.dcl.errors.chart import error_chart
 from contrastbench.dcl.errors.correction import UNMATCHED_RULES
 from contrastbench.dcl.errors.examples import choose_examples, draw_examples
 from contrastbench.dcl.errors.report import ErrorScores, MaskErrorReport
 from contrastbench.dcl.errors.split import KINDS, LABELS
-from contrastbench.dcl.writing import require_figure_format
 
 EXIT_INPUT, EXIT_INTERRUPTED = 2, 130
 

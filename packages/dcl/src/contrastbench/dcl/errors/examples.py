@@ -11,10 +11,10 @@ import numpy as np
 from contrastbench.core.data.coco import decode
 from contrastbench.core.data.pictures import read_image
 from contrastbench.core.errors import InputError
+from contrastbench.core.figures import new_figure, write_figure
 from contrastbench.dcl.errors.colours import COLOURS
 from contrastbench.dcl.errors.report import MaskErrorReport, MatchedPrediction
 from contrastbench.dcl.errors.split import KINDS, LABELS, split_errors
-from contrastbench.dcl.writing import write_figure
 
 MIN_SCORE = 0.5
 """Predictions below it are shown only where no other has errors of the kind."""
@@ -123,7 +123,6 @@ def _draw(
     path: Path,
 ) -> None:
     from matplotlib.colors import to_rgb
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
     from matplotlib.patheffects import withStroke
@@ -150,7 +149,7 @@ def _draw(
     shown = picture[rows, columns]
 
     aspect = shown.shape[0] / shown.shape[1]
-    figure = Figure(figsize=(5.0, min(8.0, 5.0 * aspect) + 0.9), layout="constrained")
+    figure = new_figure((5.0, min(8.0, 5.0 * aspect) + 0.9), "contrastbench-dcl")
     axes = figure.subplots()
     axes.imshow(np.clip(shown, 0, 1), interpolation="nearest")
     axes.set_axis_off()

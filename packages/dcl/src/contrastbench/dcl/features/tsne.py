@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from contrastbench.core.errors import InputError
-from contrastbench.dcl.writing import require_figure_format, write_figure
+from contrastbench.core.figures import new_figure, require_figure_format, write_figure
 
 _SIDES = (("background", "#0072B2", False), ("foreground", "#D55E00", True))
 
@@ -100,9 +100,7 @@ def _draw(
     silhouettes: Mapping[str, float],
     path: Path,
 ) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.6 * len(embeddings), 4.2), layout="constrained")
+    figure = new_figure((3.6 * len(embeddings), 4.2), "contrastbench-dcl")
     panels = figure.subplots(1, len(embeddings), squeeze=False)[0]
     for axes, (label, points) in zip(panels, embeddings.items(), strict=True):
         for name, colour, side in _SIDES:

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from contrastbench.core.errors import InputError
+from contrastbench.core.figures import new_figure, write_figure
 from contrastbench.longtail.geometry.ball import geodesic, logmap0
 from contrastbench.longtail.geometry.checks import check_points
-from contrastbench.longtail.pictures.figures import NOVEL_NAME, new_figure, write_figure
+from contrastbench.longtail.pictures.names import NEEDS, NOVEL_NAME
 
 _GREY = "#9a9a9a"
 _PALETTE = (
@@ -91,7 +92,7 @@ def disc_picture(
     disc = to_disc(points, c)
     _check_places(len(disc), labels, edges, thumbnails or {})
     share = _outward(disc, edges)
-    figure = new_figure((7.6, 6.4))
+    figure = new_figure((7.6, 6.4), NEEDS, layout=None)
     axis = figure.add_axes((0.01, 0.01, 0.78, 0.91))
     axis.set_aspect("equal")
     axis.axis("off")

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from contrastbench.core.errors import InputError
-from contrastbench.longtail.pictures.figures import NOVEL_NAME, new_figure, write_figure
+from contrastbench.core.figures import new_figure, write_figure
+from contrastbench.longtail.pictures.names import NEEDS, NOVEL_NAME
 
 _MARK = (214, 39, 40)
 
@@ -87,7 +88,7 @@ def contact_sheet(clusters: Sequence[Discovered], path: str | Path, columns: int
     for place, cluster in enumerate(clusters):
         _check(cluster, place)
     columns = min(columns, max(len(cluster.crops) for cluster in clusters))
-    figure = new_figure((1.6 + 1.1 * columns, 1.15 * len(clusters)))
+    figure = new_figure((1.6 + 1.1 * columns, 1.15 * len(clusters)), NEEDS, layout=None)
     axes = figure.subplots(len(clusters), columns + 1, squeeze=False, width_ratios=[1.4, *[1] * columns])
     figure.subplots_adjust(left=0, right=1 - 0.05 / columns, bottom=0, top=1, wspace=0.08, hspace=0.08)
     for line, cluster in zip(axes, clusters, strict=True):

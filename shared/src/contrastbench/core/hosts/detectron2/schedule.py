@@ -37,6 +37,7 @@ class DetectronSchedule(InstanceSchedule):
     def __post_init__(self) -> None:
         sides = (self.short_side,) if isinstance(self.short_side, int) else tuple(self.short_side or ())
         object.__setattr__(self, "short_side", sides)
+        super().__post_init__()
 
     def train_augmentations(self, size: tuple[int, int] | None) -> list[T.Augmentation]:
         """Return the random views of training images.

@@ -26,7 +26,7 @@ from contrastbench.core.hosts.mmseg.network import build_segmentor
 from contrastbench.core.hosts.mmseg.predictions import write_predictions
 from contrastbench.core.hosts.mmseg.running import CHECKPOINT, Continuity, QuietRunner, segmentor_of
 from contrastbench.core.hosts.mmseg.safe_globals import WEIGHTS_ONLY
-from contrastbench.core.hosts.mmseg.schedule import Schedule
+from contrastbench.core.hosts.mmseg.schedule import SegmentorSchedule
 from contrastbench.core.hosts.mmseg.seat import PREFIX, exported_state, objective_state
 from contrastbench.core.hosts.mmseg.transforms import PackEvaluated
 from contrastbench.core.hosts.outcome import finish, read_outcome
@@ -60,7 +60,7 @@ class SemanticTraining:
         network: backbone and heads, as :func:`~contrastbench.core.hosts.mmseg.network.build_segmentor` takes them.
         data: ``name``, ``size`` and the source's options, as :func:`~contrastbench.core.data.sources.open_source`
             takes them.
-        schedule: as :class:`~contrastbench.core.hosts.mmseg.schedule.Schedule`.
+        schedule: as :class:`~contrastbench.core.hosts.mmseg.schedule.SegmentorSchedule`.
         objective: ``type`` and options, ``taps`` among them where wanted; None for the baseline.
         seed: of weights, order of samples, augmentation.
         threads: of the CPU; None leaves torch's own number.
@@ -84,7 +84,7 @@ class SemanticTraining:
         evaluation: Mapping[str, Any] | None = None,
     ) -> None:
         self.network, self.data, self.objective = network, data, objective
-        self.schedule = Schedule.read(schedule)
+        self.schedule = SegmentorSchedule.read(schedule)
         self.evaluation = Evaluation.read(evaluation)
         self.seed, self.threads = seed, threads
         self.device = find_device(device)
@@ -261,7 +261,7 @@ class SemanticTraining:
             train_cfg={"type": "StreamLoop", "max_iters": schedule.iterations},
             optim_wrapper={
                 "type": "AmpOptimWrapper" if schedule.amp and device.type == "cuda" else "OptimWrapper",
-                "optimizer": schedule.optimizer_config(),
+                "optimizer": schedule.optimizer_options(),
             },
             param_scheduler=schedule.learning_rate_config(),
             default_hooks={
