@@ -149,8 +149,9 @@ def test_bad_input_is_named(tmp_path):
         contact_sheet([Discovered("cup", whole[0].crops[:1], [whole[0].masks[0][1:]])], path)
     with pytest.raises(InputError, match="names no picture format"):
         contact_sheet(whole, tmp_path / "p.picture")
+    (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write"):
-        contact_sheet(whole, tmp_path / "nowhere" / "p.png")
+        contact_sheet(whole, tmp_path / "file" / "p.png")
     with pytest.raises(InputError, match="2 labels for 15 points"):
         disc_picture(points, labels[:2], path)
     with pytest.raises(InputError, match="names point 15; there are 15 points"):
