@@ -29,7 +29,8 @@ class Reproduce:
         self.out = self.err = ""
 
     def arguments(self, command: str, *words: str, format: str = "json") -> list[str]:
-        found = [command, "--papers", str(HERE / "papers"), "--format", format, *words]
+        papers = [] if command == "clean" else ["--papers", str(HERE / "papers")]
+        found = [command, *papers, "--format", format, *words]
         return [*found, SEARCHPATH] if command in ("run", "plan") else found
 
     def __call__(self, command: str, *words: str, format: str = "json") -> int:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from contrastbench.reproductions.cleaning import leftovers, remove
+
 ONE = ("toys/table-1", "seeds=1", "rows=plain", "hydra/launcher=basic")
 
 
@@ -50,6 +52,15 @@ def test_it_leaves_what_is_recent_kept_or_at_work(reproduce: Any, abandoned: Pat
         age(state.parent, 20)
     assert reproduce("clean", "runs", "--yes") == 0
     assert len(list(reproduce.folder.glob("runs/work/*/state/state.json"))) == 1
+
+
+def test_what_has_begun_again_since_it_was_found_stays(reproduce: Any, abandoned: Path) -> None:
+    (found,) = leftovers(reproduce.folder / "runs", 7)
+    with FileLock(abandoned.parent / "lock"):
+        assert not remove(found)
+    assert abandoned.exists()
+    assert remove(found)
+    assert not abandoned.exists()
 
 
 def test_a_folder_that_is_none_is_explained(reproduce: Any) -> None:

@@ -145,7 +145,15 @@ def test_text_output(capsys: pytest.CaptureFixture[str], arguments: list[str]) -
     assert expected[arguments[0]] in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [[], ["lst"], ["show"], ["run", "--seeds", "3"]])
+def test_words_may_stand_before_and_after_an_option(reproduce: Any) -> None:
+    words = ["toys/table-1", "--papers", reproduce.arguments("plan")[2], "seeds=2", "--format", "json"]
+    assert cli.main(["plan", *words, reproduce.arguments("plan")[-1]]) == 0
+    assert len(json.loads(reproduce._capsys.readouterr().out)["runs"]) == 4
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["lst"], ["show"], ["run", "--seeds", "3"], ["list", "all"], ["docs", "x", "--papers", "y"]]
+)
 def test_a_wrong_command_line_exits_with_2(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         cli.main(arguments)

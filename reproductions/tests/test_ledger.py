@@ -40,9 +40,16 @@ RECORD = Record(
 
 
 def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    path = Ledger(tmp_path, tmp_path).write(RECORD)
-    assert path == tmp_path / "toys/table-1/cpu/scenes/plain-seed0-01234567.json"
+    ledger = Ledger(tmp_path, tmp_path)
+    path = ledger.write(RECORD)
+    assert path.parent == tmp_path / "toys/table-1/cpu/scenes"
     assert read_record(path) == RECORD
+    # the same run under another study is a record beside it
+    plain = replace(RECORD, overrides=())
+    assert ledger.write(plain).name == "plain-seed0-01234567.json"
+    assert ledger.write(replace(plain, fidelity="released")).name.startswith("plain-seed0-01234567-")
+    assert read_record(path) == RECORD
+    assert len(read_records(tmp_path, "toys", "table-1")) == 3
 
 
 def test_records_are_read_oldest_first_and_by_table(tmp_path: Path) -> None:

@@ -137,6 +137,8 @@ def test_a_record_that_changes_changes_its_pages(tmp_path):
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {
         "claims.md",
+        "side-by-side.md",
+        "side-by-side-1.svg",
         "pixel-contrast/table-1.md",
         "pixel-contrast/table-1-cpu-scenes-paper-gains.svg",
         "pixel-contrast/table-1-cpu-scenes-paper-rows.svg",

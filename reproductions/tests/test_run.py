@@ -57,6 +57,20 @@ def test_a_run_that_answers_two_tables_is_run_once(reproduce: Any) -> None:
     assert {run["state"] for run in reproduce.data["runs"]} == {"done"}
 
 
+def test_a_run_that_answers_a_row_in_two_studies_is_run_once_and_stands_in_both(reproduce: Any) -> None:
+    reproduce("run", "toys/table-1", reproduce.journalled, *ONE)
+    first = reproduce.steps
+    # nothing of a toy depends on the fidelity
+    assert reproduce("run", "toys/table-1", reproduce.journalled, *ONE, "fidelity=released") == 0
+    assert reproduce.steps == first
+    assert reproduce("report", "toys/table-1", "--records", "runs/records") == 0
+    assert [study["fidelity"] for study in reproduce.data] == ["paper", "released"]
+    for study in reproduce.data:
+        assert study["claims"][0]["verdict"]["pairs"] == 2
+    assert reproduce("plan", "toys/table-1", reproduce.journalled, *ONE, "fidelity=released") == 0
+    assert {run["state"] for run in reproduce.data["runs"]} == {"done"}
+
+
 def test_what_determines_a_run_names_it_and_nothing_else(reproduce: Any) -> None:
     def ids(*overrides: str) -> list[str]:
         assert reproduce("plan", "toys/table-1", "seeds=[3]", *overrides) == 0
@@ -138,7 +152,7 @@ def test_a_record_says_where_its_number_comes_from(reproduce: Any) -> None:
     assert len(record["source"]) == 64
     assert record["wall_seconds"] >= 0
     assert record["machine"]["threads"] == 1
-    assert reproduce.records()[0].name == f"plain-seed0-{record['run_id'][:8]}.json"
+    assert reproduce.records()[0].name.startswith(f"plain-seed0-{record['run_id'][:8]}-")
 
 
 def test_records_of_different_conditions_are_not_mixed(reproduce: Any) -> None:

@@ -94,6 +94,12 @@ def test_on_planted_rows_the_advice_of_a_first_look_decides_as_promised() -> Non
     assert outcomes.count("contradicted") / 500 < 0.01
 
 
+@pytest.mark.parametrize(("gain", "seeds"), [(1.732, 5), (2.45, 4), (2.495, 4), (27.9, 2), (1e12, 2)])
+def test_a_gain_that_is_large_for_its_spread_needs_few_seeds(gain: float, seeds: int) -> None:
+    # where SciPy's noncentral t has gaps, with many more seeds than these
+    assert seeds_needed(gain, 1.0) == seeds
+
+
 def test_what_no_number_of_seeds_would_decide_gets_none() -> None:
     assert seeds_needed(0.0, 1.0) is None
     assert seeds_needed(0.01, 1.0) is None

@@ -43,13 +43,17 @@ def leftovers(runs: Path, days: float) -> list[Leftover]:
     return sorted((one for one in found if one.days >= days), key=lambda one: -one.bytes)
 
 
-def remove(leftover: Leftover) -> None:
-    """Remove what :func:`leftovers` found, unless its run has begun again."""
+def remove(leftover: Leftover) -> bool:
+    """Remove what :func:`leftovers` found and return True; False, and nothing done, where its run has begun again."""
     if leftover.path.is_dir():
-        with FileLock(leftover.path.parent / "lock", timeout=0):
-            shutil.rmtree(leftover.path)
+        try:
+            with FileLock(leftover.path.parent / "lock", timeout=0):
+                shutil.rmtree(leftover.path)
+        except Timeout:
+            return False
     else:
         leftover.path.unlink(missing_ok=True)
+    return True
 
 
 def _states(runs: Path) -> Iterator[Path]:

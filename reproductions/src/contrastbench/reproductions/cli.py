@@ -15,6 +15,7 @@ from rich.console import Console
 
 from contrastbench.core.errors import InputError
 from contrastbench.reproductions import pages, render
+from contrastbench.reproductions import side_by_side_page as beside
 from contrastbench.reproductions.benchmark_page import benchmark_page
 from contrastbench.reproductions.bundle import load_records, write_bundle
 from contrastbench.reproductions.calibrate import SECONDS, calibrate
@@ -30,6 +31,7 @@ from contrastbench.reproductions.overview import Origin, describe, list_tables, 
 from contrastbench.reproductions.plan import Plan, make_plan
 from contrastbench.reproductions.provenance import environment
 from contrastbench.reproductions.report import Report, as_data, make_report, make_reports
+from contrastbench.reproductions.side_by_side import find_harnesses
 from contrastbench.reproductions.tables import Table, all_tables, find_table
 from contrastbench.reproductions.trained import FIGURES, draw, write_predictions
 
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done; 1: a run failed; 2: bad input, said in one message; 130: interrupted.
     """
-    options = _parser().parse_args(arguments)
+    options = _parsed(arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -62,6 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the command line's options; words may stand before and after them, which argparse alone does not allow."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and (not hasattr(options, "words") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.words += rest
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reproduce", description="Tables of papers on contrastive segmentation, reported beside reproduced."
@@ -71,9 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
-        tabular = ("markdown", "csv") if name in ("run", "report", "compare") else ()
+        tabular = ("markdown", "csv") if name in ("run", "report", "compare", "side-by-side") else ()
         sub.add_argument("--format", choices=("text", "json", *tabular), default="text", help="how to print")
-        if name != "env":
+        if name not in ("picture", "docs", "clean", "env"):
             sub.add_argument("--papers", type=Path, metavar="DIR", help="folder of tables of your own")
         return sub
 
@@ -87,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     docs = add("docs", _docs, "Write the results pages, and the README's status, from records.")
     bundle = add("bundle", _bundle, "Write all there is of a table into one archive, to attach to a report.")
     comparing = add("compare", _compare, "Set two sets of results side by side.")
+    together = add("side-by-side", _side_by_side, "Set all objectives beside each other that ran on the same harness.")
     clean = add("clean", _clean, "Say what abandoned runs have left, or remove it. Records stay.")
     add("env", _env, "Describe this installation and machine, for a bug report.")
 
@@ -103,6 +117,13 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument("--runs", type=Path, metavar="DIR", default=Path("runs"), help="folder of runs, for their logs")
     for side in ("A", "B"):
         comparing.add_argument(side.lower(), type=Path, metavar=side, help="a folder of records, or a bundle")
+    together.add_argument(
+        "sources",
+        type=Path,
+        nargs="*",
+        metavar="DIR",
+        help="folders of records, or bundles (those there are if left out)",
+    )
     picture.add_argument("figure", metavar="FIGURE", help=f"one of: {', '.join(FIGURES)}")
     picture.add_argument("path", type=Path, metavar="FILE", help="the picture; .png, .pdf or .svg")
     picture.add_argument("--image", type=int, default=0, metavar="N", help="which validation image, or how many")
@@ -264,6 +285,28 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def _side_by_side(options: argparse.Namespace) -> int:
+    tables = all_tables() if options.papers is None else [*all_tables(), *all_tables(options.papers)]
+    if options.sources:
+        records = [record for source in options.sources for record in load_records(source)]
+    else:
+        places = [(origin.folder, table) for origin in origins(None) for table in tables]
+        records = [record for folder, table in places for record in read_records(folder, table.paper, table.id)]
+    found = find_harnesses(tables, records)
+    if options.format == "json":
+        _print_json([asdict(harness) for harness in found])
+    elif not found:
+        raise InputError("no harness has a run without an objective and two with one; run such rows of a table first")
+    elif options.format == "csv":
+        print(csv_text(*beside.lines(found)))
+    elif options.format == "markdown":
+        print("\n".join(f"**{beside.title(harness)}**\n\n{beside.markdown(harness)}" for harness in found), end="")
+    else:
+        for harness in found:
+            _console().print(beside.terminal(harness))
+    return 0
+
+
 def _docs(options: argparse.Namespace) -> int:
     (origin, *_) = origins(options.records or published_dir())
     written = pages.write(options.folder, options.readme, origin.folder)
@@ -281,8 +324,7 @@ def _docs(options: argparse.Namespace) -> int:
 def _clean(options: argparse.Namespace) -> int:
     found = leftovers(options.runs, options.days)
     if options.yes:
-        for one in found:
-            remove(one)
+        found = [one for one in found if remove(one)]
     if options.format == "json":
         listed = [{"path": str(one.path), "days": round(one.days, 1), "bytes": one.bytes} for one in found]
         _print_json({"leftovers": listed, "removed": options.yes})

@@ -23,7 +23,7 @@ Calibrate = Callable[[Run, Path], Trial]
 def forecast(plan: Plan, found: Sequence[Origin], calibrate: Calibrate | None = None) -> dict[str, Any]:
     """Return a plan as plain data: each run with its id, its state, and an estimate of its cost.
 
-    States: ``done``; ``shared`` (done as a row of another table); ``begun`` (it goes on from where it was
+    States: ``done``; ``shared`` (done as another row, or under another study); ``begun`` (it goes on from where it was
     interrupted, or another process is at it); ``to run``. The cost is that of a trial on this machine where there is
     one (``basis`` "trial"), else the mean over the records of the same row under the same study, wherever found
     ("records"), else None. ``total`` is of what is left: seconds of one process after another, ``device_hours`` of

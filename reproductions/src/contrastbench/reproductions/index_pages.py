@@ -37,10 +37,11 @@ def all_tables_page(tables: Sequence[Table], reports: Reports) -> str:
     return _joined(
         "# Results",
         "Every table of the four papers. A line is a table under one profile and data set; the last columns count the "
-        "claims the table makes by how they came out there. [All claims](claims.md) are on a page of their own.",
+        "claims the table makes by how they came out there. [All claims](claims.md) are on a page of their own, "
+        "and so are [all objectives on one harness](side-by-side.md), whichever paper they come from.",
         _totals(tables, reports),
         render.grid(headings, lines),
-        f"```{{toctree}}\n:maxdepth: 2\n:hidden:\n\nclaims\n{papers}\n```",
+        f"```{{toctree}}\n:maxdepth: 2\n:hidden:\n\nclaims\nside-by-side\n{papers}\n```",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -37,7 +38,7 @@ class Record:
 
     ``config`` is the experiment's configuration without what does not determine the result, folders among it.
     ``shared_with`` names the row (with its table, profile and data) whose run this is, where the same run
-    answers several.
+    answers several, or one under several studies.
     """
 
     schema: int
@@ -118,26 +119,27 @@ class Ledger:
                     self.prune(run)
 
     def own(self, run: Run) -> Record | None:
-        """Return the record of a run under its own row, if it is finished."""
+        """Return the record of a run under its own row and study, if it is finished."""
         path = self.records / _place(run.paper, run.table, run.row, run.seed, run.study, run.id)
         record = read_record(path) if path.exists() else None
-        return record if record is not None and record.run_id == run.id else None
+        return record if record is not None and (record.run_id, record.study) == (run.id, run.study) else None
 
     def finished(self, run: Run) -> Record | None:
-        """Return the record of a run, under its own row or, as the same run, under another."""
+        """Return the record of a run, under its own row and study or, as the same run, under others."""
         own = self.own(run)
         if own is not None:
             return own
-        for path in sorted(self.records.glob(f"*/*/*/*/*-{run.id[:8]}.json")):
+        for path in sorted(self.records.glob(f"*/*/*/*/*-{run.id[:8]}*.json")):
             record = read_record(path)
             if record.run_id == run.id:
                 return record
         return None
 
     def adopt(self, run: Run) -> Record | None:
-        """Return the record of a run under its own row, made from that of another row with the same run.
+        """Return the record of a run under its own row and study, made from that of another with the same run.
 
-        None where the run is not finished under any.
+        So a row that a study's overrides do not reach stands in that study too. None where the run is not finished
+        under any.
         """
         own = self.own(run)
         if own is not None:
@@ -220,7 +222,11 @@ def read_progress(folder: Path) -> dict[str, Any]:
 
 
 def _place(paper: str, table: str, row: str, seed: int, study: Study, run_id: str) -> Path:
-    return Path(paper, table, study.profile, study.data, f"{row}-seed{seed}-{run_id[:8]}.json")
+    name = f"{row}-seed{seed}-{run_id[:8]}"
+    if study.fidelity != "paper" or study.overrides:
+        # the same run may answer its row under several studies
+        name += f"-{hashlib.sha256(json.dumps([study.fidelity, *study.overrides]).encode()).hexdigest()[:8]}"
+    return Path(paper, table, study.profile, study.data, f"{name}.json")
 
 
 def read_record(path: Path) -> Record:

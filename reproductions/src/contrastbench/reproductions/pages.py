@@ -1,13 +1,16 @@
-"""The results as pages and pictures: all tables, all claims, each paper, each table. From records alone."""
+"""The results as pages and pictures, from records alone."""
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 from contrastbench.core.errors import InputError
 from contrastbench.reproductions import index_pages
 from contrastbench.reproductions.ledger import read_records
 from contrastbench.reproductions.report import make_reports
+from contrastbench.reproductions.side_by_side import find_harnesses
+from contrastbench.reproductions.side_by_side_page import side_by_side_page
 from contrastbench.reproductions.table_page import links_between, table_page
 from contrastbench.reproductions.tables import all_tables, load_paper
 
@@ -27,6 +30,7 @@ def pages(records: Path, folder: Path | None = None) -> dict[str, str]:
     told = {
         "index.md": index_pages.all_tables_page(tables, reports),
         "claims.md": index_pages.claims_page(tables, reports),
+        **side_by_side_page(find_harnesses(tables, chain.from_iterable(found.values()))),
     }
     for paper in dict.fromkeys(table.paper for table in tables):
         own = [table for table in tables if table.paper == paper]

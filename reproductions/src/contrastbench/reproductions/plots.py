@@ -1,6 +1,6 @@
-"""Dot plots of a report as SVG: every seed a dot, the mean with its 95 % interval, the paper's gain beside it.
+"""Dot plots as SVG: every seed a dot, the mean with its 95 % interval, the paper's gain beside it.
 
-The same report gives the same bytes. Colours are variables with a light and a dark value, so that a picture follows the
+The same numbers give the same bytes. Colours are variables with a light and a dark value, so that a picture follows the
 reader's setting on its own and the page's where it stands in one.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from contrastbench.reproductions.render import row_name, study_text
+from contrastbench.reproductions.render import row_name
 from contrastbench.reproductions.report import Report
 from contrastbench.reproductions.tables import Claim
 from contrastbench.reproductions.verdict import Interval
@@ -93,20 +93,19 @@ def row_panels(report: Report) -> tuple[Panel, ...]:
     return tuple(panels)
 
 
-def draw(report: Report, what: str, panels: Sequence[Panel]) -> str:
+def draw(panels: Sequence[Panel], label: str) -> str:
     """Return panels below each other as an SVG file.
 
     Args:
-        report: what they are of, for the description.
-        what: what they show, such as "Gains by seed".
         panels: at least one.
+        label: what they show and of what, for those who do not see them.
     """
     parts: list[str] = []
     top = 4.0
     for panel in panels:
         drawn, top = _panel(panel, top)
         parts += drawn
-    text = escape(f"{what}: {report.table.name}, {study_text(report.study)}")
+    text = escape(label)
     box = f'viewBox="0 0 {WIDTH} {top:.0f}" width="{WIDTH}" height="{top:.0f}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" class="dots" {box} role="img" aria-label="{text}">'
     return "\n".join([head, f"<style>\n{STYLE}</style>", *parts, "</svg>"]) + "\n"

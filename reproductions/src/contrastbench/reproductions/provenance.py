@@ -14,7 +14,13 @@ NAMING = ("torch", "torchvision", "numpy", "mmsegmentation", "mmengine", "mmcv",
 """The distributions whose version is part of a run's name: with another, the numbers may change."""
 
 REPORTED = (*NAMING, "contrastbench-core", "contrastbench-pixel-contrast", "contrastbench-reproductions")
-"""The distributions that a record and ``reproduce env`` list, where they are installed."""
+"""The distributions that a record lists, where they are installed."""
+
+INSTALLED = (
+    *REPORTED, "contrastbench-contextrast", "contrastbench-dcl", "contrastbench-longtail", "detectron2", "geoopt",
+    "hydra-core", "lvis", "opencv-python", "pycocotools", "scikit-learn", "scipy", "triton",
+)  # fmt: skip
+"""The distributions that ``reproduce env`` lists, where they are installed."""
 
 
 def versions(distributions: tuple[str, ...] = REPORTED) -> dict[str, str]:
@@ -58,7 +64,7 @@ def environment() -> dict[str, Any]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return {
         "python": platform.python_version(),
-        "versions": versions(),
+        "versions": versions(INSTALLED),
         **machine(device),
         "memory_bytes": memory_bytes(),
         "git": revision(),

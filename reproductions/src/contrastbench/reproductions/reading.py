@@ -96,8 +96,9 @@ class Fields:
         return value
 
     def number(self, key: str) -> float:
-        """Take a number."""
-        return float(self._take(key, "a number", (int, float)))
+        """Take a number: a whole one stays whole, so that it can be printed as it was written."""
+        value: float = self._take(key, "a number", (int, float))
+        return value
 
     def flag(self, key: str) -> bool:
         """Take true or false; false where the field is absent."""

@@ -173,6 +173,8 @@ def verdict_text(verdict: Verdict) -> str:
     if verdict.outcome == "undecided":
         if verdict.pairs < 2:
             return "undecided; one seed says nothing of the spread"
+        if verdict.std == 0:
+            return "undecided; the rows are the same in every seed"
         now, told = (_seeds_text(n) for n in (verdict.seeds_needed, verdict.seeds_at_reported))
         return f"undecided; {now} seeds at this gain and spread, {told} at the reported gain"
     inside = "holds" if verdict.reported_inside else "leaves out"
@@ -244,7 +246,7 @@ def paper_table(table: Table) -> RenderableType:
     grid.add_column("run by")
     for row in table.rows:
         grid.add_row(row.id, *map(Text, _reported_cells(table, row)))
-    claims = [Text(f"claim {c.id} ({c.gain:+.1f}): {c.sentence}") for c in table.claims]
+    claims = [Text(f"claim {c.id} ({c.gain:+.{_decimals(table, c.metric)}f}): {c.sentence}") for c in table.claims]
     source = Text(f"From the {table.source.place}; {table.data}.", style="dim")
     return Group(grid, *claims, source, *(Text(f"Note: {note}", style="dim") for note in table.notes))
 

@@ -44,8 +44,9 @@ def table_page(table: Table, records: Sequence[Record], links: Path | None) -> d
         ):
             if panels:
                 file = f"{table.id}-{study_slug(study)}-{name}.svg"
-                files[file] = plots.draw(report, what, panels)
-                parts.append(f"![{what}: {table.name}, {render.study_text(study)}]({file})\n\n{legend}")
+                label = f"{what}: {table.name}, {render.study_text(study)}"
+                files[file] = plots.draw(panels, label)
+                parts.append(f"![{label}]({file})\n\n{legend}")
         parts.append(f"```\nnox -s reproduce-table -- {table.name} {run} fidelity={study.fidelity}\n```")
         parts.append(_records(report, [r for r in records if r.study == study], links))
     parts.append("## As reported\n\n" + render.reported_markdown(table))

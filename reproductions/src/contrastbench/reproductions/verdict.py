@@ -144,7 +144,9 @@ def _power(gain: float, std: float, n: int) -> float:
     if std == 0:
         return 1.0
     critical = stdtrit(n - 1, (1 + CONFIDENCE) / 2)
-    return 1 - float(nctdtr(n - 1, abs(gain) / std * math.sqrt(n), critical))
+    missed = float(nctdtr(n - 1, abs(gain) / std * math.sqrt(n), critical))
+    # for some gains of more than 35 standard errors SciPy has no value; at any n these are hardly ever missed
+    return 1.0 if math.isnan(missed) else 1 - missed
 
 
 @dataclass(frozen=True)
