@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from rich import box
@@ -22,8 +23,8 @@ tables that differ in nothing but their objective, paired by seed with the run t
 An objective is named by its class and by the options in which those of the same harness differ.
 
 Runs of one harness may come from different revisions of this source and different machines; their records, on the
-tables' pages, say which. Of many 95 % intervals some leave out the true gain: one in twenty. `reproduce side-by-side` prints this of any records,
-[your own loss](../own-loss.md) among them."""
+tables' pages, say which. Of many 95 % intervals some leave out the true gain: one in twenty.
+`reproduce side-by-side` prints this of any records, [your own loss](../own-loss.md) among them."""
 
 LEGEND = "Dots are seeds, the bar is their mean, the line its 95 % interval; right of the dashed line it gains."
 
@@ -87,9 +88,9 @@ def lines(harnesses: Sequence[Harness]) -> tuple[tuple[str, ...], list[tuple[str
 def side_by_side_page(harnesses: Sequence[Harness]) -> dict[str, str]:
     """Return the page and its pictures, by file name."""
     parts, files = ["# Side by side", INTRODUCTION], {}
-    for number, harness in enumerate(harnesses, 1):
+    for harness in harnesses:
         label = f"Gains by seed: {title(harness)}"
-        picture = f"side-by-side-{number}.svg"
+        picture = _picture(harness)
         files[picture] = plots.draw([_panel(harness)], label)
         parts += [
             f"## {title(harness)}",
@@ -99,6 +100,12 @@ def side_by_side_page(harnesses: Sequence[Harness]) -> dict[str, str]:
     if not harnesses:
         parts.append("No two objectives were run on the same harness yet.")
     return {PAGE: "\n\n".join(part.strip() for part in parts) + "\n", **files}
+
+
+def _picture(harness: Harness) -> str:
+    """Return the name of a harness's picture; the same as long as the same objectives stand on it."""
+    of = hashlib.sha256("\n".join(sorted(f"{e.objective} {e.rows}" for e in harness.entrants)).encode()).hexdigest()
+    return f"side-by-side-{harness.network}-{harness.data}-{harness.profile}-{of[:6]}.svg"
 
 
 def _column(harness: Harness) -> str:
