@@ -15,27 +15,32 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*build_loss.*would be deprecated"),
     pytest.mark.filterwarnings("ignore:.*avg_non_ignore"),
     pytest.mark.filterwarnings("ignore:.*GPU.*"),
+    pytest.mark.filterwarnings("ignore:.*pkg_resources"),
+    pytest.mark.filterwarnings("ignore:The draw is False"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
 
 def config(root: Path, work_dir: Path):
-    """The example with nothing changed but where the data lie, and how much and how large."""
+    """The example with nothing changed but where the data lie, how much and how large, and what it would download."""
     from mmengine import Config
 
     made = Config.fromfile(EXAMPLE)
     size = (64, 128)
+    for name in ("env_cfg", "visualizer"):  # the whole process's
+        made.pop(name)
+    made.model.pretrained = None
     made.model.data_preprocessor.size = size
     made.model.objective.num_images = 3
     for loader in (made.train_dataloader, made.val_dataloader):
         loader.dataset.data_root = str(root)
         loader.num_workers, loader.persistent_workers = 0, False
-    for transform in made.train_dataloader.dataset.pipeline:
-        if transform.type == "RandomResize":
-            transform.scale = size[::-1]
-        if transform.type == "RandomCrop":
-            transform.crop_size = size
+        for transform in loader.dataset.pipeline:
+            if transform.type in ("RandomResize", "Resize"):
+                transform.scale = size[::-1]
+            if transform.type == "RandomCrop":
+                transform.crop_size = size
     made.train_cfg.max_iters = made.train_cfg.val_interval = 2
     made.work_dir = str(work_dir)
     return made

@@ -2,13 +2,12 @@ import math
 
 import pytest
 import torch
-from baseline_problem import CHANNELS, CLASSES, SIZES, normalised, objective, step_inputs, train_each
+from baseline_problem import CHANNELS, CLASSES, SIZES, objective, step_inputs, train_each
 from torch import nn
 from torch.nn import functional as F
 
 from contrastbench.contextrast.baselines import MultiScaleContrast
-from contrastbench.contextrast.baselines.labels import classes_at
-from contrastbench.contextrast.batch_norm import GlobalBatchNorm
+from contrastbench.contextrast.labels import classes_at
 from contrastbench.core.errors import InputError
 from contrastbench.core.testing import assert_close, loop_infonce, run_ranks
 
@@ -187,15 +186,6 @@ def test_two_ranks_are_one():
             assert result["counts"] == one["counts"]
 
 
-def test_normalisation_is_torchs_on_one_rank_and_over_all_rows_on_two():
-    rows = torch.randn(9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert_close(GlobalBatchNorm(4).double()(rows), nn.BatchNorm1d(4).double()(rows))
-    one, (two, none) = normalised(), run_ranks(2, normalised)
-    for name in ("out", "grad", "weight"):
-        assert_close(two[name], one[name])
-    assert none["out"].shape == (0, 3)
-
-
 @pytest.mark.parametrize(
     ("channels", "options", "message"),
     [
@@ -203,7 +193,9 @@ def test_normalisation_is_torchs_on_one_rank_and_over_all_rows_on_two():
         ((4,) * 5, {}, "set scale_weights"),
         ((4, 4), {"scale_weights": [1, 1, 1]}, "3 entries and there are 2 scales"),
         ((4, 4), {"temperature": 0}, "temperature is 0"),
-        ((4, 4), {"weight": -1}, "weights are 0 or more"),
+        ((4, 4), {"temperature": "warm"}, "temperature is 'warm'"),
+        ((4, 4), {"weight": -1}, "weight is -1; expected a number of 0 or more"),
+        ((4, 4), {"scale_weights": [1, math.nan]}, r"scale_weights\[1\] is nan"),
         ((4, 4), {"max_views": 2.5}, "max_views is 2.5; expected a whole number"),
     ],
 )

@@ -154,8 +154,8 @@ def test_the_papers_sizes():
     [
         ({"centres": "prediction"}, "did you mean 'predicted'"),
         ({"temperature": 0}, "temperature is 0"),
-        ({"weight": -1}, "weights are 0 or more"),
-        ({"queue_length": 0}, "at least one class, slot"),
+        ({"weight": -1}, "weight is -1; expected a number of 0 or more"),
+        ({"queue_length": 0}, "queue_length is 0; expected a whole number above 0"),
         ({"auxiliary_weight": 0.4}, "tap two"),
     ],
 )

@@ -231,8 +231,8 @@ def test_bad_input_is_named():
     with pytest.raises(InputError, match=r"points: row 7 \(norm 2.828.*outside the ball of radius 1"):
         HyperbolicKMeans(2).fit(far)
     HyperbolicKMeans(2, space="euclidean").fit(far)
-    for wrong in ({"k": 0}, {"k": 2.5}, {"restarts": 0}, {"batch_size": 0}, {"iterations": -1}):
-        with pytest.raises(InputError, match="a whole number of at least 1"):
+    for wrong in ({"k": 0}, {"k": 2.5}, {"restarts": 0}, {"batch_size": 0}, {"iterations": -1}, {"k": None}):
+        with pytest.raises(InputError, match="expected a whole number of 1 or more"):
             HyperbolicKMeans(**{"k": 2, **wrong})
     with pytest.raises(InputError, match="tolerance is 0"):
         HyperbolicKMeans(2, tolerance=0)

@@ -194,17 +194,19 @@ def test_bad_choices_are_named(options, message):
         {"memory": "none"},
         {"pairs": "all"},
         {"pairs": "random", "anchors": "random"},
-        CHOICES[-1] | {"batch_norm": False},
+        CHOICES[-1],
+        {"memory": "none", "anchors_per_class": 1},  # without a positive, on either rank
     ],
     ids=names,
 )
 def test_two_ranks_are_one(choice):
-    """Same bank, loss and gradient as one rank with the joint batch. Issue 2.2.8: each rank overwrote the others."""
+    """Bank, loss, counts and gradient of one rank with the joint batch. Issue 2.2.8: each rank overwrote the others."""
     one = train(choice, 4)
     two = run_ranks(2, train, choice, 4)
     assert torch.equal(two[0]["losses"], two[1]["losses"])
     assert (two[0]["losses"] - one["losses"]).abs().max() < 1e-5
     assert_close(two[0]["grads"], one["grads"])
+    assert two[0]["counts"] == two[1]["counts"] == one["counts"]
     for name, tensor in one["state"].items():
         for r in range(2):
             torch.testing.assert_close(two[r]["state"][name], tensor, msg=lambda m, name=name: f"{name}: {m}")

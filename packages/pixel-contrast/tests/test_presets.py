@@ -33,3 +33,5 @@ def test_the_released_warm_up_is_an_eighth_of_the_schedule(fidelity, profile, wa
         chosen = ["objective=pixel_contrast", f"fidelity={fidelity}", f"profile={profile}", "data.root=x"]
         config = compose.compose(chosen if profile == "paper" else chosen[:-1])
         assert compose.container(config, "objective")["warmup"] == warmup
+        if warmup:
+            assert compose.container(config, "schedule")["iterations"] == 8 * warmup

@@ -24,6 +24,14 @@ def test_a_region_is_the_mean_of_its_pixels(generator):
     assert not present[1, 0]
 
 
+def test_a_region_of_more_pixels_than_half_precision_counts_has_unit_length():
+    embeddings = torch.zeros(1, 300, 300, 2, dtype=torch.float16)
+    embeddings[..., 0] = 1
+    means, _ = region_means(embeddings, torch.zeros(1, 300, 300, dtype=torch.int64), 1)
+    assert means.tolist() == [[[1, 0]]]
+    assert means.dtype == torch.float16
+
+
 def test_entries_are_by_class_and_image_and_stay_until_replaced():
     table = RegionTable(3, 5, 2)
     means = torch.arange(12.0).view(2, 3, 2)

@@ -6,6 +6,7 @@ import pytest
 from written_instances import ground_truth, result, square
 
 from contrastbench.core.data.coco import read_ground_truth, read_results, restricted, restricted_results
+from contrastbench.core.data.instances import select_categories
 from contrastbench.core.errors import InputError
 from contrastbench.core.metrics.mask_ap import CocoAP
 
@@ -57,11 +58,11 @@ def test_voc_and_the_rest_of_coco() -> None:
     root = os.environ.get("CONTRASTBENCH_TEST_DATA")
     if not root:
         pytest.skip("CONTRASTBENCH_TEST_DATA names no real data")
-    from contrastbench.core.data.taxonomies.splitting import split_by_voc
-
     (path,) = (Path(root) / "coco128").rglob("instances*.json")
     truth = read_ground_truth(path)
-    split = split_by_voc(truth["categories"])
-    parts = [restricted(truth, ids)["annotations"] for ids in (split.known, split.rest)]
+    voc = select_categories(truth, "voc")
+    rest = {category["id"] for category in truth["categories"]} - set(voc)
+    assert (len(voc), len(rest)) == (20, 60)
+    parts = [restricted(truth, ids)["annotations"] for ids in (voc, rest)]
     assert sum(map(len, parts)) == len(truth["annotations"])
     assert min(map(len, parts)) > 0

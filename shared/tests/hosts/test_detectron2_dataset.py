@@ -19,7 +19,7 @@ from contrastbench.core.data.coco import decode
 from contrastbench.core.data.instances import InstanceSource, open_instances
 from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.detectron2 import register_instances
-from contrastbench.core.hosts.detectron2.dataset import Mapped, annotated, mask_format, records, registered
+from contrastbench.core.hosts.detectron2.dataset import Mapped, annotated, mask_format, records
 
 pytestmark = [pytest.mark.detectron2, *WARNINGS]
 
@@ -150,10 +150,3 @@ def test_a_project_of_one_s_own_finds_the_data_by_name(source: InstanceSource, t
         for name in [n for n in DatasetCatalog.list() if n.startswith(("mine_", "contrastbench_"))]:
             DatasetCatalog.remove(name)
             MetadataCatalog.remove(name)
-
-
-def test_catalogs_are_left_as_found(source: InstanceSource) -> None:
-    before = DatasetCatalog.list(), MetadataCatalog.list()
-    with registered(source) as names:
-        assert names["train"] in DatasetCatalog
-    assert (DatasetCatalog.list(), MetadataCatalog.list()) == before

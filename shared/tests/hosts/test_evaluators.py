@@ -7,6 +7,7 @@ from mask_objectives import Tally
 
 from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.evaluators import build_evaluators, judge
+from contrastbench.core.hosts.merging import merged
 
 TRUTH: dict[str, Any] = {"categories": [{"id": 4, "name": "car"}]}
 RESULTS = [{"category_id": 4}, {"category_id": 4}]
@@ -28,8 +29,25 @@ def test_evaluators_stand_side_by_side() -> None:
     }
 
 
+def test_results_are_merged() -> None:
+    ours = {"mIoU": 1.0, "per_class": {"IoU": {"a": 1.0}}, "evaluation": "mIoU, single scale, 2x2"}
+    more = {"more": None, "per_class": {"more": {"a": None}}, "evaluation": "more"}
+
+    assert merged([ours, more, {"last": 3}]) == {
+        "mIoU": 1.0,
+        "more": None,
+        "last": 3,
+        "per_class": {"IoU": {"a": 1.0}, "more": {"a": None}},
+        "evaluation": "mIoU, single scale, 2x2; more",
+    }
+    with pytest.raises(InputError, match="two metrics give 'more'"):
+        merged([ours, more, {"more": 1}])
+    with pytest.raises(InputError, match="two metrics give 'IoU'"):
+        merged([ours, {"per_class": {"IoU": {}}}])
+
+
 def test_two_of_a_name_are_refused() -> None:
-    with pytest.raises(InputError, match="two evaluators give 'results'"):
+    with pytest.raises(InputError, match="two metrics give 'results'"):
         judge([Tally(), Tally()], TRUTH, RESULTS)
 
 

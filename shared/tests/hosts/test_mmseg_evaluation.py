@@ -24,7 +24,7 @@ from contrastbench.core.data.sources import camvid, cityscapes
 from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.mmseg import SemanticTraining
 from contrastbench.core.hosts.mmseg.dataset import SourceDataset
-from contrastbench.core.hosts.mmseg.evaluation import Evaluation, evaluate, merged, results
+from contrastbench.core.hosts.mmseg.evaluation import Evaluation, evaluate, results
 from contrastbench.core.hosts.mmseg.inference import ONE_PASS, Passes, predict
 from contrastbench.core.hosts.mmseg.transforms import PackEvaluated
 from contrastbench.core.metrics import confusion
@@ -193,23 +193,6 @@ def test_instances_come_with_the_labels(size: list[int] | None, tmp_path: Path, 
         # The first digits of an instance id are the label id, and both maps are brought to size alike.
         label_ids = torch.where(instances >= 1000, instances // 1000, instances)
         assert torch.equal(torch.from_numpy(source.lookup())[label_ids.long()], labels)
-
-
-def test_results_are_merged() -> None:
-    ours = {"mIoU": 1.0, "per_class": {"IoU": {"a": 1.0}}, "evaluation": "mIoU, single scale, 2x2"}
-    more = {"more": None, "per_class": {"more": {"a": None}}, "evaluation": "more"}
-
-    assert merged([ours, more, {"last": 3}]) == {
-        "mIoU": 1.0,
-        "more": None,
-        "last": 3,
-        "per_class": {"IoU": {"a": 1.0}, "more": {"a": None}},
-        "evaluation": "mIoU, single scale, 2x2; more",
-    }
-    with pytest.raises(InputError, match="two metrics give 'more'"):
-        merged([ours, more, {"more": 1}])
-    with pytest.raises(InputError, match="two metrics give 'IoU'"):
-        merged([ours, {"per_class": {"IoU": {}}}])
 
 
 @pytest.mark.parametrize(

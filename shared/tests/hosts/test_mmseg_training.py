@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,8 +22,13 @@ pytest.importorskip("mmseg", reason="needs the mmseg extra")
 from mmengine import Config
 from mmseg.registry import MODELS
 
+from contrastbench.core.data.sources import open_source
 from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.mmseg import NonFiniteLossError, SemanticTraining
+from contrastbench.core.hosts.mmseg.dataset import SourceDataset
+from contrastbench.core.hosts.mmseg.evaluation import evaluate
+from contrastbench.core.hosts.mmseg.transforms import PackEvaluated
+from contrastbench.core.metrics import mean_iou
 from contrastbench.core.testing.ranks import run_ranks
 
 COMPACT = {"type": "seat_objectives.Compact", "weight": 0.5}
@@ -115,14 +121,20 @@ def test_learns_the_stripes(data: dict[str, Any], tmp_path: Path) -> None:
 
 def test_a_plain_model_gives_the_same_predictions(data: dict[str, Any], tmp_path: Path) -> None:
     run_dir = folder(tmp_path, "run")
-    training(data, COMPACT).run(run_dir)
+    metrics = training(data, COMPACT).run(run_dir)
     from mmengine.registry import DefaultScope
 
+    # As mmsegmentation's own configurations have it.
+    scale = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "bgr_to_rgb": True}
+    seen = {"data_preprocessor": {"type": "SegDataPreProcessor", **scale}}
     with DefaultScope.overwrite_default_scope("mmseg"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mmseg's, about its own defaults
-        plain = MODELS.build(Config(mmseg_model(hrnet(), 11, type="EncoderDecoder")))
-
+        plain = MODELS.build(Config(mmseg_model(hrnet(), 11, type="EncoderDecoder", **seen)))
     plain.load_state_dict(weights(run_dir), strict=True)
+    plain.to(memory_format=torch.channels_last)
+    val = SourceDataset(open_source(data), "val", data["size"], [PackEvaluated()], test_mode=True)
+
+    assert mean_iou(evaluate(plain, val, 1, torch.device("cpu"), 0)).miou == metrics["mIoU"]
 
 
 def test_same_seed_same_run_and_other_seed_another(data: dict[str, Any], tmp_path: Path) -> None:
@@ -255,7 +267,8 @@ def test_generators_threads_and_scope_are_left_as_found(data: dict[str, Any], tm
 
     def state() -> tuple[Any, ...]:
         scope = DefaultScope.get_current_instance()
-        return torch.rand(1), np.random.random(), random.random(), scope and scope.scope_name  # noqa: NPY002
+        threads = torch.get_num_threads(), cv2.getNumThreads()
+        return torch.rand(1), np.random.random(), random.random(), threads, scope and scope.scope_name  # noqa: NPY002
 
     def seed() -> None:
         torch.manual_seed(1)
@@ -265,7 +278,9 @@ def test_generators_threads_and_scope_are_left_as_found(data: dict[str, Any], tm
     seed()
     expected = state()
     seed()
-    training(data, iterations=1).run(folder(tmp_path, "run"))
+    experiment = training(data, iterations=1)
+    experiment.threads = torch.get_num_threads() + 1
+    experiment.run(folder(tmp_path, "run"))
 
     assert state() == expected
 
@@ -301,6 +316,8 @@ def test_fingerprint_follows_the_data(data: dict[str, Any], tmp_path: Path) -> N
     [
         ({"network": {**hrnet(), "bakcbone": {}}}, "did you mean 'backbone'"),
         ({"network": {"backbone": {}}}, "lacks decode_head"),
+        ({"network": {**hrnet(), "backbone": {}}}, "network.backbone has no type"),
+        ({"network": {**hrnet(), "decode_head": {"type": "FCNHaed"}}}, "type of network.decode_head.*'FCNHead'"),
         ({"network": {**hrnet(), "pretrained": "/nowhere.pth"}}, "no file '/nowhere.pth'"),
         ({"size": [24]}, "data.size"),
         ({"objective": {"type": "seat_objectives.Nothing"}}, "unknown objective"),

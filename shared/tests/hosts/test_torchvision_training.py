@@ -308,7 +308,9 @@ def test_generators_and_threads_are_left_as_found(data: dict[str, Any], tmp_path
     seed()
     expected = state()
     seed()
-    training(data, iterations=1).run(tmp_path / "run")
+    experiment = training(data, iterations=1)
+    experiment.threads = torch.get_num_threads() + 1
+    experiment.run(tmp_path / "run")
 
     assert state() == expected
 

@@ -163,3 +163,12 @@ def test_bad_input_is_named():
     labels = torch.zeros(2, 2, dtype=torch.int64)
     with pytest.raises(InputError, match="gives no features"):
         AlignmentUniformity(2, VOID, NAMES[:2]).update(EvaluatedImage(labels, labels))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_features_that_are_not_finite_are_named(value):
+    features, labels = drawn(0)
+    features[3, 1] = value
+    labels[3] = 0
+    with pytest.raises(InputError, match="features of validation image 7 are not finite"):
+        AlignmentUniformity(4, VOID, NAMES[:4]).update(image(features, labels, 7))

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from contrastbench.core.errors import InputError
 from contrastbench.core.metrics import confusion, mean_iou
 
 
@@ -39,3 +40,9 @@ def test_everything_ignored_has_no_score() -> None:
     scores = mean_iou(confusion(torch.zeros(4, 4, dtype=torch.int64), labels, 3, 255))
 
     assert math.isnan(scores.miou)
+
+
+@pytest.mark.parametrize(("prediction", "label", "named"), [(0, 3, "label is 3"), (-1, 2, "prediction is -1")])
+def test_what_is_no_class_is_named(prediction: int, label: int, named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        confusion(torch.tensor([0, prediction]), torch.tensor([255, label]), 3, 255)

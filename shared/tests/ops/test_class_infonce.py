@@ -63,6 +63,18 @@ def test_gradcheck(impl, generator):
     assert torch.autograd.gradcheck(lambda x, z: positive_terms(x, labels, keys, z, 0.5, impl=impl), (x, z))
 
 
+def test_a_second_derivative_raises(generator):
+    x, labels, keys = problem("odd", generator)
+    z = torch.randn(len(x), generator=generator, dtype=torch.float64, requires_grad=True)
+    for value in (
+        negative_logsumexp(x, labels, keys, 0.1, impl="blockwise"),
+        positive_terms(x, labels, keys, z, 0.1, impl="blockwise"),
+    ):
+        (grad,) = torch.autograd.grad(value.sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="no second derivative"):
+            torch.autograd.grad(grad.square().sum() + x.square().sum(), x)
+
+
 @pytest.mark.parametrize("temperature", [0.01, 0.07, 1.0])
 def test_finite_and_precise_at_any_temperature(temperature, generator):
     x, labels, keys = problem("odd", generator, torch.float32)

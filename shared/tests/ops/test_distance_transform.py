@@ -206,7 +206,7 @@ def test_planes_do_not_meet_and_numbers_are_masks(generator):
 def test_bad_input_is_named():
     with pytest.raises(InputError, match="did you mean 'opencv'"):
         distance_transform(torch.zeros(1, 1, 2, 2), impl="open_cv")
-    with pytest.raises(ValueError, match=r"masks are \[B, C, H, W\]"):
+    with pytest.raises(InputError, match=r"masks are \[B, C, H, W\]"):
         distance_transform(torch.zeros(2, 2))
     with pytest.raises(InputError, match=r"at most 16,384 pixels"):
         distance_transform(torch.zeros(1, 1, 1, 16385), impl="triton")

@@ -3,6 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contrastbench.core.errors import InputError
 from contrastbench.core.samplers import HardestPairs, RandomPairs, SemiHardPairs
 
 SAMPLERS = [RandomPairs(), HardestPairs(), SemiHardPairs(), SemiHardPairs(0.5)]
@@ -71,5 +72,5 @@ def test_the_choice_does_not_depend_on_who_else_is_in_the_batch():
 
 
 def test_a_fraction_outside_its_range_is_refused():
-    with pytest.raises(ValueError, match="fraction"):
+    with pytest.raises(InputError, match="fraction"):
         SemiHardPairs(0.0)

@@ -7,7 +7,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from contrastbench.contextrast.baselines import MultiScaleContrast, RegionAwareContrast
-from contrastbench.contextrast.batch_norm import GlobalBatchNorm
 
 CLASSES, IMAGES, CHANNELS = 4, 6, (5, 6, 7, 8)
 SIZES = ((8, 12), (4, 6), (4, 6), (2, 3))
@@ -66,16 +65,3 @@ def train(kind: str, options: dict[str, Any], steps: int) -> dict[str, Any]:
 def train_each(kind: str, choices: list[dict[str, Any]], steps: int) -> list[dict[str, Any]]:
     """:func:`train` with each of several sets of options, in processes started once."""
     return [train(kind, options, steps) for options in choices]
-
-
-def normalised() -> dict[str, Tensor]:
-    """Normalise rows, of which this rank holds its part, and return results and gradients, its part of them."""
-    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    generator = torch.Generator().manual_seed(0)
-    rows, weights = torch.randn(2, 11, 3, generator=generator, dtype=torch.float64)
-    part = slice(None) if world == 1 else (slice(0, 11), slice(11, 11))[rank]
-    mine = rows[part].clone().requires_grad_()
-    norm = GlobalBatchNorm(3).double()
-    out = norm(mine)
-    (out.sin() * weights[part]).sum().backward()
-    return {"out": out.detach(), "grad": mine.grad, "weight": norm.weight.grad}

@@ -41,7 +41,7 @@ def step_inputs(step: int, batch: int = 4) -> tuple[Tensor, Tensor, Tensor, Tens
 
 
 def train(options: dict[str, Any], steps: int) -> dict[str, Any]:
-    """Take steps on this rank's part of the joint batch; return losses, the banks and the head's gradient.
+    """Take steps on this rank's part of the joint batch; return losses, counts, the banks and the head's gradient.
 
     Losses and gradients are averaged over the ranks, as data-parallel training does.
     """
@@ -49,16 +49,19 @@ def train(options: dict[str, Any], steps: int) -> dict[str, Any]:
     # 3 images here and 1 there: a split that is not even
     part = slice(None) if world == 1 else (slice(0, 3), slice(3, 4))[rank]
     module = objective(**options)
-    losses = []
+    losses, counts = [], []
     for step in range(steps):
         features, logits, labels, index = (x[part] for x in step_inputs(step))
-        loss = module((features,), logits, labels, index)["loss_contrast"]
+        out = module((features,), logits, labels, index)
+        loss = out["loss_contrast"]
         loss.backward()
         losses.append(loss.detach())
+        counts.append({name: float(value) for name, value in out.items() if name != "loss_contrast"})
     grads = torch.cat([p.grad.flatten() for p in module.projection.parameters() if p.grad is not None])
     total = torch.stack(losses)
     if world > 1:
         for tensor in (grads, total):
             dist.all_reduce(tensor)
             tensor /= world
-    return {"losses": total, "grads": grads, "state": {k: v for k, v in module.state_dict().items() if "." in k}}
+    state = {k: v for k, v in module.state_dict().items() if "." in k}
+    return {"losses": total, "grads": grads, "counts": counts, "state": state}

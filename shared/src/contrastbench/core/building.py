@@ -36,7 +36,7 @@ def build_metric(config: Mapping[str, Any], provided: Mapping[str, Any]) -> Any:
     """Return the metric that ``config`` names.
 
     Args:
-        config: ``type``, the dotted path of a class (``"contrastbench.core.metrics.BoundaryMIoU"``) or a class, and
+        config: ``type``, the dotted path of a class (``"contrastbench.core.metrics.BoundaryMeanIoU"``) or a class, and
             its arguments.
         provided: arguments that the host knows. Its constructor gets those that it declares; those in ``config`` take
             their place.
@@ -80,7 +80,8 @@ def _build(kind: str, factory: Callable[..., Any], arguments: Mapping[str, Any])
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         for option in arguments.keys() - parameters:
             raise unknown_name(f"option of {name}", option, parameters)
-    required = [n for n, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [n for n, p in parameters.items() if p.default is p.empty and p.kind not in variadic]
     missing = [n for n in required if n not in arguments]
     if missing:
         hint = " (the number of training images)" if "num_images" in missing else ""

@@ -49,8 +49,9 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        # Every rank used these rows, so their gradient is the sum over ranks of its slice.
-        grad = grads[0].contiguous()
+        # Every rank used these rows, so their gradient is the sum over ranks of its slice. Summed in a copy: what
+        # arrives may be the gradient of something else too.
+        grad = grads[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(grad)
         start = sum(ctx.counts[: rank()])
         return grad[start : start + ctx.counts[rank()]], None

@@ -35,4 +35,4 @@ def image_draws(shape: tuple[int, ...], seed: int, step: int, image_index: Tenso
         image_index: ``[B]`` (int64), each image's place in the training set.
     """
     draws = [torch.rand(shape, generator=generator(seed, step, int(i))) for i in image_index.tolist()]
-    return torch.stack(draws).to(image_index.device) if draws else torch.empty(0, *shape)
+    return (torch.stack(draws) if draws else torch.empty(0, *shape)).to(image_index.device)

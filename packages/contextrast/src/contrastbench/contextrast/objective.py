@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from contrastbench.contextrast.anchors import ClassMeans, class_means, mix_anchors
 from contrastbench.contextrast.bane import distance_map, error_map, nearest_to_edge
+from contrastbench.contextrast.labels import at_size, classes_at
 from contrastbench.contextrast.loss import pixel_anchor_loss
 from contrastbench.contextrast.negatives import Negatives, Reading, choose_negatives
 from contrastbench.contextrast.positives import choose_positives
@@ -202,14 +202,12 @@ class Contextrast(SemanticObjective):
         for feature, projector, size, draws in zip(
             features, self.projectors, sizes, drawn.split([size.numel() for size in sizes], dim=2), strict=True
         ):
-            near = _resize(labels, size)
-            ignored = (near == self.ignore_index) | (near < 0) | (near >= self.num_classes)
             first, second, third = draws.unflatten(2, size).unbind(1)
             layers.append(
                 Layer(
                     embeddings=projector(feature.permute(0, 2, 3, 1).reshape(-1, feature.shape[1])),
-                    classes=torch.where(ignored, -1, near),
-                    predictions=_resize(predicted, size),
+                    classes=classes_at(labels, size, self.num_classes, self.ignore_index),
+                    predictions=at_size(predicted, size),
                     draws=(first, second, third),
                 )
             )
@@ -229,8 +227,3 @@ class Contextrast(SemanticObjective):
             negatives.against,
             self.temperature,
         )
-
-
-def _resize(classes: Tensor, size: torch.Size) -> Tensor:
-    """Bring a map of classes ``[B, H, W]`` (int64) to another size by the nearest pixel."""
-    return F.interpolate(classes[:, None].float(), size=tuple(size), mode="nearest")[:, 0].long()

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from contrastbench.contextrast.bane import distance_map, error_map, nearest_to_edge
+from contrastbench.contextrast.labels import at_size
 from contrastbench.core.draws import image_draws
 from contrastbench.core.errors import InputError
 from contrastbench.core.figures import new_figure, write_figure
@@ -74,20 +75,22 @@ def bane_picture(
         For each stage, how much is wrong and how much is chosen.
 
     Raises:
-        InputError: shapes that do not fit together, no stage, a stride or an anchor that does not exist, or no
-            matplotlib.
+        InputError: shapes that do not fit together, no stage, a stride or an anchor that does not exist, no
+            matplotlib, or a file that cannot be written.
     """
     photo, truth = np.asarray(image), torch.as_tensor(labels).long()
     predictions = {name: torch.as_tensor(prediction).long() for name, prediction in stages.items()}
     _check(photo, truth, predictions, stride)
     size = (-(-truth.shape[0] // stride), -(-truth.shape[1] // stride))
-    near = _resize(truth, size)
+    near = at_size(truth[None], size)[0]
     near = torch.where((near == ignore_index) | (near < 0), -1, near)
     present = near[near >= 0].unique().tolist()
     if anchor is not None and anchor not in present:
         raise InputError(f"anchor {anchor} is not in the image at stride {stride}; there are {present}")
     draws = image_draws(size, seed, 0, torch.zeros(1, dtype=torch.int64))[0]
-    sampled = {name: _sample(near, _resize(p, size), draws, percent, anchor) for name, p in predictions.items()}
+    sampled = {
+        name: _sample(near, at_size(p[None], size)[0], draws, percent, anchor) for name, p in predictions.items()
+    }
 
     colours = _colours(1 + max([0, *present, *(int(stage.prediction.max()) for stage in sampled.values())]), palette)
     # One scale of distances for all stages, or a row could not be compared with the next.
@@ -164,10 +167,6 @@ def _check(image: np.ndarray, labels: Tensor, stages: Mapping[str, Tensor], stri
             )
     if not 1 <= stride <= min(labels.shape):
         raise InputError(f"stride is {stride}; expected a whole number from 1 to the image's smaller side")
-
-
-def _resize(classes: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(classes[None, None].double(), size=size, mode="nearest")[0, 0].long()
 
 
 def _dimmed(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from contrastbench.contextrast.batch_norm import GlobalBatchNorm
+from contrastbench.core.batch_norm import GlobalBatchNorm
 
 
 class Projector(nn.Module):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.errors import InputError, require_number, unknown_name
 
 # Of ImageNet's images, in the units of pixels from 0 to 1: what pictures are commonly normalised with.
 _MEAN = (0.485, 0.456, 0.406)
@@ -64,9 +64,7 @@ class Crops:
         if self.channels not in _CHANNELS:
             raise unknown_name("order of channels", str(self.channels), _CHANNELS)
         for name in ("size", "samples"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"crops.{name} is {value!r}; expected a whole number of 1 or more")
+            require_number(f"crops.{name}", getattr(self, name), least=1, whole=True)
 
     def parts(self, image: Tensor, boxes: Tensor, masks: Tensor) -> Parts:
         """Return whole boxes, objects and backgrounds.

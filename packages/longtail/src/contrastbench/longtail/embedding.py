@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.errors import require_number, unknown_name
 from contrastbench.longtail.geometry import expmap0
 
 _SPACES = ("poincare", "euclidean")
@@ -55,11 +55,9 @@ class MaskEmbedding(nn.Module):
         if space not in _SPACES:
             raise unknown_name("space", str(space), _SPACES)
         for name, value in (("encoder_dim", encoder_dim), ("ball_dim", ball_dim), *(("hidden", h) for h in hidden)):
-            if not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} is {value!r}; expected a whole number of 1 or more")
-        for name, number in (("c", c), ("initial", 1.0 if initial is None else initial)):
-            if not isinstance(number, (int, float)) or not 0 < number < float("inf"):
-                raise InputError(f"{name} is {number!r}; expected a number above 0")
+            require_number(name, value, least=1, whole=True)
+        require_number("c", c, above=0)
+        require_number("initial", 1.0 if initial is None else initial, above=0)
         self.encoder, self.freeze_encoder = encoder, freeze_encoder
         self.ball_dim, self.c, self.space = ball_dim, c, space
         layers: list[nn.Module] = []

@@ -13,7 +13,7 @@ from torch import Tensor
 from contrastbench.core.data.coco import to_rle
 from contrastbench.core.draws import generator
 from contrastbench.longtail.contrast import Points
-from contrastbench.longtail.overlaps import containment
+from contrastbench.longtail.overlaps import children
 from contrastbench.longtail.store import Proposals, ProposalStore
 
 MATCH = 0.5
@@ -168,15 +168,13 @@ def child_pairs(points: Points, store: ProposalStore, inside: float, area_ratio:
     Args:
         points: the proposals.
         store: of their masks.
-        inside: share of a child within its parent, at least.
-        area_ratio: area of a child over that of its parent, at most.
+        inside: as of :func:`~contrastbench.longtail.overlaps.children`.
+        area_ratio: likewise.
     """
     found, start = [torch.zeros(0, 2, dtype=torch.int64)], 0
     for image in points.images.unique_consecutive().tolist():
         pairs = store.read(image).intersections()
-        area = pairs.diagonal()
-        smaller = (area <= area_ratio * area[:, None]) & (area < area[:, None])
-        found.append(((containment(pairs) >= inside) & smaller).nonzero() + start)
+        found.append(children(pairs, inside, area_ratio).nonzero() + start)
         start += len(pairs)
     return torch.cat(found)
 

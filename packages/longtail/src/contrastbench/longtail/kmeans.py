@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from contrastbench.core.draws import generator
-from contrastbench.core.errors import InputError
+from contrastbench.core.errors import InputError, require_number
 from contrastbench.longtail.geometry.spaces import Space, space_named
 
 _log = logging.getLogger(__name__)
@@ -78,10 +78,9 @@ class HyperbolicKMeans:
         seed: int = 0,
     ) -> None:
         for name, value in (("k", k), ("restarts", restarts), ("iterations", iterations), ("batch_size", batch_size)):
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise InputError(f"{name} is {value!r}; a whole number of at least 1 was expected")
-        if not 0 < tolerance < math.inf:
-            raise InputError(f"tolerance is {tolerance!r}; a positive distance was expected")
+            if value is not None or name != "batch_size":
+                require_number(name, value, least=1, whole=True)
+        require_number("tolerance", tolerance, above=0)
         self.k, self.restarts, self.batch_size = k, restarts, batch_size
         self.tolerance, self.iterations, self.seed = tolerance, iterations, seed
         self.space = space_named(space, c, centroid, tolerance)

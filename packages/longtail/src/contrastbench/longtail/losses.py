@@ -11,13 +11,13 @@ Shapes: D dimensions of the space; P proposals of this rank's batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from contrastbench.core.distributed import all_sum, gather_rows, world_size
-from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.errors import InputError, require_number, unknown_name
 from contrastbench.longtail.geometry import space_named
 from contrastbench.longtail.triplets import Triplets
 
@@ -115,10 +115,8 @@ class TripletLoss(nn.Module):
             "hierarchical_weight": hierarchical_weight,
         }
         for name, value in numbers.items():
-            if not _is_number(value) or not 0 <= value < float("inf"):
-                raise InputError(f"{name} is {value!r}; expected a number of 0 or more")
-        if not _is_number(c) or not 0 < c < float("inf"):
-            raise InputError(f"c is {c!r}; expected a number above 0 (the ball's curvature is -c)")
+            require_number(name, value)
+        require_number("c", c, above=0)
         self.margin, self.reduction = margin, reduction
         self.weights = (mask_weight, object_weight, hierarchical_weight)
         self.distance: Distance = space_named(space, c).distance
@@ -163,10 +161,6 @@ class TripletLoss(nn.Module):
             scale = 1.0 if self.reduction == "sum" else 1 / count.clamp_min(1)
             out[f"loss_{name}"] = term.sum() * (weight * world_size() * scale)
         return out | dict(zip(("mask_triplets", "object_triplets", "hierarchical_pairs"), counts, strict=True))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _check(foreground: Tensor, full: Tensor, background: Tensor, triplets: Triplets) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.errors import require_number, unknown_name
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,12 @@ class Labelling:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.anchors, int) or self.anchors < 1:
-            raise InputError(f"labels.anchors is {self.anchors!r}; expected a whole number of 1 or more")
+        require_number("labels.anchors", self.anchors, least=1, whole=True)
         if self.method not in ("greedy", "greedy_next", "hungarian"):
             raise unknown_name("method (labels.method)", str(self.method), ("greedy", "greedy_next", "hungarian"))
         if self.categories not in ("all", "long_tail"):
             raise unknown_name("labels.categories", str(self.categories), ("all", "long_tail"))
-        if not isinstance(self.nearness, (int, float)) or not 0 <= self.nearness < float("inf"):
-            raise InputError(f"labels.nearness is {self.nearness!r}; expected a number of 0 or more")
+        require_number("labels.nearness", self.nearness)
 
 
 def checked(part: str, options: Mapping[str, Any] | None, known: Sequence[str]) -> dict[str, Any]:

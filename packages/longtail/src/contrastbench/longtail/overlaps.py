@@ -43,7 +43,7 @@ def mask_intersections(masks: Tensor) -> Tensor:
 
 
 def rle_intersections(rles: Sequence[Mapping[str, Any]]) -> Tensor:
-    """Return what :func:`mask_intersections` does, from run lengths, without decoding a mask.
+    """Return what :func:`mask_intersections` does, from run lengths, without decoding a mask. Needs pycocotools.
 
     Args:
         rles: n masks of one image, compressed run lengths as of :func:`contrastbench.core.data.coco.encode`.
@@ -81,6 +81,21 @@ def containment(intersections: Tensor) -> Tensor:
         intersections: ``[n, n]`` (int64), pixels in common.
     """
     return intersections.double() / intersections.diagonal().clamp_min(1)
+
+
+def children(intersections: Tensor, inside: float, area_ratio: float) -> Tensor:
+    """Return whether the second is a child of the first, ``[n, n]`` (bool); an empty proposal is nobody's.
+
+    "Falls into the area of the anchor mask but is significantly smaller in size" (Weng et al., CVPR 2021, section 3.2).
+
+    Args:
+        intersections: ``[n, n]`` (int64), pixels in common.
+        inside: share of a child within its parent, at least.
+        area_ratio: area of a child over that of its parent, at most. A child is always smaller, also with 1.
+    """
+    area = intersections.diagonal()
+    smaller = (area <= area_ratio * area[:, None]) & (area < area[:, None])
+    return (containment(intersections) >= inside) & smaller & (area > 0)
 
 
 def _bytes(counts: str | bytes) -> bytes:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from contrastbench.core.distributed import gather_rows, rank, row_counts
 from contrastbench.core.draws import generator
-from contrastbench.core.errors import InputError, unknown_name
-from contrastbench.longtail.overlaps import containment, intersection_over_union
+from contrastbench.core.errors import InputError, require_number, unknown_name
+from contrastbench.longtail.overlaps import children, intersection_over_union
 
 _MASK, _POSITIVE, _NEGATIVE, _CHILD = range(4)
 """What a generator is for, the last part of its key: so one loss's options leave the draws of the others alone."""
@@ -96,9 +96,7 @@ class TripletSampler:
                 null = "" if name == "negatives" else ", or null for all"
                 raise InputError(f"{name} is {value!r}; expected a whole number of 0 or more{null}")
         for name in ("positive_iou", "containment", "area_ratio"):
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
-                raise InputError(f"{name} is {value!r}; expected a number from 0 to 1")
+            require_number(name, getattr(self, name), most=1)
 
     @torch.no_grad()
     def __call__(
@@ -141,16 +139,12 @@ class TripletSampler:
 
     def _draw(self, pairs: Tensor, key: tuple[int, int, int], start: int, everyone: _Everyone) -> Triplets:
         """Draw the triplets of an image whose proposals begin at ``start``."""
-        area = pairs.diagonal()
-        there = area > 0
-        mask = _some(there, self.mask_proposals, generator(*key, _MASK))
+        mask = _some(pairs.diagonal() > 0, self.mask_proposals, generator(*key, _MASK))
         like = (intersection_over_union(pairs) > self.positive_iou) & ~torch.eye(len(pairs), dtype=torch.bool)
         anchor, positive = _choose(like, self.positives, generator(*key, _POSITIVE))
         row, negative = self._negatives(pairs, anchor, start, everyone, generator(*key, _NEGATIVE))
-        # "Falls into the area of the anchor mask but is significantly smaller in size."
-        inside = containment(pairs) >= self.containment
-        smaller = (area <= self.area_ratio * area[:, None]) & (area < area[:, None])
-        parent, child = _choose(inside & smaller & there, self.children, generator(*key, _CHILD))
+        nested = children(pairs, self.containment, self.area_ratio)
+        parent, child = _choose(nested, self.children, generator(*key, _CHILD))
         return Triplets(
             mask + start, anchor[row] + start, positive[row] + start, negative, parent + start, child + start
         )

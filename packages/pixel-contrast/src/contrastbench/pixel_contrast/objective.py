@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from contrastbench.core.banks import PixelQueue, RegionTable, region_means
-from contrastbench.core.distributed import gather_rows, rank, row_counts
+from contrastbench.core.distributed import all_sum, gather_rows, rank, row_counts
 from contrastbench.core.draws import image_draws
 from contrastbench.core.errors import InputError, require_number, unknown_name
 from contrastbench.core.losses import KeyTable, mean_over_anchors, select_pairs, supervised_infonce
@@ -79,7 +79,8 @@ class PixelContrast(SemanticObjective):
         pixels_per_image: [V], pixels of each class and image that enter the queue.
         queue_length: [T], keys per class in the queue; None for the paper's 10 N.
         warmup: steps before the contrastive loss counts. The memory fills meanwhile; the loss is not computed.
-        batch_norm: normalise within the projection head, as the authors' code does.
+        batch_norm: normalise within the projection head, over the pixels of the global batch, as the authors' code
+            does.
         max_samples: with ``anchors="released"``, anchors in the batch at most.
         max_views: with ``anchors="released"``, anchors per image and class at most.
         seed: of all sampling. The same seed, batch and memory give the same loss, on one rank or several.
@@ -189,7 +190,7 @@ class PixelContrast(SemanticObjective):
         out = {
             "loss_contrast": mean_over_anchors(loss, counted) * (self.weight * self.scale),
             "contrast_anchors": torch.tensor(float(sum(row_counts(anchors)))),
-            "contrast_no_positive": (~counted).sum().float(),
+            "contrast_no_positive": all_sum((~counted).sum()).float(),
         }
         self._remember(pixels, queue_draws, everything, labels.shape[0], feature_map.shape[-2:], image_index)
         banks = [bank for bank in (self.queue, self.regions) if bank is not None]

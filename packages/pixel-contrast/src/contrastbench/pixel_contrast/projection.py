@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from contrastbench.core.batch_norm import GlobalBatchNorm
+
 
 class ProjectionHead(nn.Module):
     """Two layers with a ReLU between them, then unit length (Wang et al., ICCV 2021, section 3.3).
@@ -15,14 +17,14 @@ class ProjectionHead(nn.Module):
     Args:
         in_channels: C, channels of the tapped features.
         dim: D, size of an embedding (256).
-        batch_norm: normalise between the layers, as the released code does. Then an embedding depends on all
-            pixels of the batch, and all must be projected.
+        batch_norm: normalise between the layers over the global batch, as the released code does. Then an embedding
+            depends on all pixels, and all must be projected.
     """
 
     def __init__(self, in_channels: int, dim: int = 256, batch_norm: bool = False) -> None:
         super().__init__()
         self.batch_norm = batch_norm
-        norm: list[nn.Module] = [nn.BatchNorm1d(in_channels)] if batch_norm else []
+        norm: list[nn.Module] = [GlobalBatchNorm(in_channels)] if batch_norm else []
         self.layers = nn.Sequential(
             nn.Linear(in_channels, in_channels), *norm, nn.ReLU(inplace=True), nn.Linear(in_channels, dim)
         )

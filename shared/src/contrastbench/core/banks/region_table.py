@@ -25,8 +25,8 @@ def region_means(embeddings: Tensor, labels: Tensor, num_classes: int) -> tuple[
         means ``[B, C, D]`` and which of them exist ``[B, C]`` (bool).
     """
     sums, counts = class_sums(embeddings, labels, num_classes)
-    # A sum points where the mean does.
-    return F.normalize(sums.to(embeddings), dim=-1), counts > 0
+    # A sum points where the mean does; of many pixels it may pass what half precision holds, a unit vector does not.
+    return F.normalize(sums, dim=-1).to(embeddings), counts > 0
 
 
 class RegionTable(nn.Module):

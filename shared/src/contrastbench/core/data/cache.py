@@ -31,6 +31,14 @@ def cache_dir() -> Path:
     return folder
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole, or not at all; several processes may write the same one at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as partial:
+        partial.write(text)
+    Path(partial.name).replace(path)
+
+
 def require_writable(folder: Path, advice: str) -> None:
     """Make ``folder`` if need be and check that files can be made in it.
 

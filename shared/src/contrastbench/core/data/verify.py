@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from contrastbench.core.data.cache import cache_dir
+from contrastbench.core.data.cache import cache_dir, write_whole
 from contrastbench.core.data.pictures import image_size, read_image, read_labels
 from contrastbench.core.data.sources import Pair, SegmentationSource
 from contrastbench.core.errors import InputError
@@ -47,10 +46,7 @@ def verify(source: SegmentationSource, progress: Progress | None = None, instanc
     if record.is_file():
         return record.read_text(encoding="ascii")
     fingerprint = _read_all(source, maps, progress)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=record.parent, delete=False) as partial:
-        partial.write(fingerprint)
-    Path(partial.name).replace(record)
+    write_whole(record, fingerprint)
     return fingerprint
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import cv2
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -18,30 +19,31 @@ from contrastbench.core.errors import InputError
 
 @contextmanager
 def environment(seed: int, threads: int | None, device: torch.device) -> Iterator[torch.device]:
-    """Seed what the frameworks draw from and set the threads, and leave both as they were found.
+    """Seed torch and set the threads, and leave both as they were found.
 
-    Under ``torchrun``, join the other ranks. Yields the device of this rank.
+    So are the generators of Python and numpy and the threads of OpenCV, which the frameworks set. Under ``torchrun``,
+    join the other ranks. Yields the device of this rank.
     """
-    threads_before, torch_before = torch.get_num_threads(), torch.get_rng_state()
-    python_before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    found = torch.get_num_threads(), cv2.getNumThreads(), random.getstate(), np.random.get_state()  # noqa: NPY002
     joined = "RANK" in os.environ and not dist.is_initialized()
-    if threads is not None:
-        torch.set_num_threads(threads)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
     if joined:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    torch.manual_seed(seed)
     try:
-        yield device
+        with torch.random.fork_rng([device.index] if device.type == "cuda" else []):
+            if threads is not None:
+                torch.set_num_threads(threads)
+            torch.manual_seed(seed)
+            yield device
     finally:
         if joined:
             dist.destroy_process_group()
-        torch.set_num_threads(threads_before)
-        torch.set_rng_state(torch_before)
-        random.setstate(python_before)
-        np.random.set_state(numpy_before)  # noqa: NPY002
+        torch.set_num_threads(found[0])
+        cv2.setNumThreads(found[1])
+        random.setstate(found[2])
+        np.random.set_state(found[3])  # noqa: NPY002
 
 
 def find_device(name: str) -> torch.device:

@@ -7,6 +7,7 @@ from typing import Any
 
 from contrastbench.core.building import build_metric
 from contrastbench.core.errors import InputError
+from contrastbench.core.hosts.merging import merged
 
 Evaluator = Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], Mapping[str, Any]]
 """Called with ground truth (a COCO dict) and results (COCO results dicts). Returns numbers by name, perhaps
@@ -31,21 +32,9 @@ def build_evaluators(evaluators: Iterable[Mapping[str, Any] | Evaluator]) -> lis
 def judge(
     evaluators: Iterable[Evaluator], ground_truth: Mapping[str, Any], results: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return what all evaluators say of the results, their numbers side by side.
+    """Return what all evaluators say of the results, as of :func:`~contrastbench.core.hosts.merging.merged`.
 
     Raises:
-        InputError: two evaluators give the same name to a number.
+        InputError: two evaluators give a number of one name.
     """
-    numbers: dict[str, Any] = {}
-    per_class: dict[str, Any] = {}
-    measured: list[str] = []
-    for evaluator in evaluators:
-        said = dict(evaluator(ground_truth, results))
-        if "evaluation" in said:
-            measured.append(said.pop("evaluation"))
-        for into, new in ((per_class, said.pop("per_class", {})), (numbers, said)):
-            for name, value in new.items():
-                if name in into:
-                    raise InputError(f"two evaluators give '{name}'; leave one of them out")
-                into[name] = value
-    return {**numbers, "per_class": per_class, "evaluation": "; ".join(measured)}
+    return merged([evaluator(ground_truth, results) for evaluator in evaluators])

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-
-from contrastbench.core.errors import InputError, unknown_name
-from contrastbench.core.hosts.schedule import Schedule
+from contrastbench.core.errors import InputError, require_number, unknown_name
+from contrastbench.core.hosts.schedule import Schedule, as_tuple
 
 _COURSES = ("one_cycle", "poly", "step")
 
@@ -39,20 +35,6 @@ class InstanceSchedule(Schedule):
     flip: bool = True
     clip: float | None = None
 
-    def build_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return the optimiser of these weights.
-
-        Raises:
-            InputError: there is no such optimiser, or it does not take its options.
-        """
-        options = self.optimizer_options()
-        name = options.pop("type")
-        try:
-            optimizer: torch.optim.Optimizer = getattr(torch.optim, name)(parameters, **options)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"schedule.optimizer: {name} does not take these options ({error})") from error
-        return optimizer
-
     def factor(self, step: int) -> float:
         """Return what the learning rate of a step (counted from 0) is multiplied by."""
         if self.course == "one_cycle":
@@ -66,16 +48,17 @@ class InstanceSchedule(Schedule):
         return float(warm * 0.1 ** sum(step >= milestone for milestone in self.milestones))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "milestones", tuple(self.milestones or ()))
+        object.__setattr__(self, "milestones", as_tuple(self.milestones))
         super().__post_init__()
 
     def _check(self) -> None:
         super()._check()
         if self.course not in _COURSES:
             raise unknown_name("course of the learning rate (schedule.course)", self.course, _COURSES)
-        if self.clip is not None and not self.clip > 0:
-            raise InputError(f"schedule.clip is {self.clip}; it must be above 0, or null")
-        self.build_optimizer([nn.Parameter(torch.zeros(1))])
+        if not all(isinstance(milestone, int) for milestone in self.milestones):
+            raise InputError(f"schedule.milestones is {list(self.milestones)}; it must be a list of steps")
+        if self.clip is not None:
+            require_number("schedule.clip", self.clip, above=0)
 
 
 def _cosine(start: float, end: float, share: float) -> float:

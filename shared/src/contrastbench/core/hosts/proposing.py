@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.errors import InputError, require_number, unknown_name
 
 _CHOICES = {"boxes": ("raw", "regressed"), "scores": ("objectness", "rank_ramp")}
 
@@ -56,9 +56,7 @@ class ProposalOptions:
             if getattr(self, name) not in choices:
                 raise unknown_name(f"{name} of proposals (proposals.{name})", str(getattr(self, name)), choices)
         for name in ("keep", "pre_nms"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"proposals.{name} is {value!r}; expected a whole number of 1 or more")
+            require_number(f"proposals.{name}", getattr(self, name), least=1, whole=True)
         if not isinstance(self.nms, (int, float)) or isinstance(self.nms, bool) or not 0 < self.nms <= 1:
             raise InputError(f"proposals.nms is {self.nms!r}; expected an IoU above 0 and up to 1")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import torch
+from torch import nn
 
-from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.errors import InputError, require_number, unknown_name
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,10 @@ class Schedule:
         Raises:
             InputError: there is no such optimiser.
         """
+        if not isinstance(self.optimizer, Mapping):
+            raise InputError(
+                f"schedule.optimizer is {self.optimizer!r}; give its type and options, as in {{type: SGD, lr: 0.01}}"
+            )
         options = dict(self.optimizer)
         name = str(options.get("type"))
         optimizers = {n for n, value in vars(torch.optim).items() if isinstance(value, type)} - {"Optimizer"}
@@ -82,23 +87,47 @@ class Schedule:
             options.setdefault("fused", True)  # one call for all weights: the small networks have hundreds of tensors
         return options
 
+    def build_optimizer(self, parameters: Iterable[Any]) -> torch.optim.Optimizer:
+        """Return the optimiser of these weights, or groups of weights.
+
+        Raises:
+            InputError: there is no such optimiser, or it does not take its options.
+        """
+        options = self.optimizer_options()
+        name = options.pop("type")
+        try:
+            optimizer: torch.optim.Optimizer = getattr(torch.optim, name)(parameters, **options)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"schedule.optimizer: {name} does not take these options ({error})") from error
+        return optimizer
+
     def __post_init__(self) -> None:
         # Files have lists, and null for what is left as it is.
-        object.__setattr__(self, "scale", tuple(self.scale or type(self).scale))
-        object.__setattr__(self, "crop", None if self.crop is None else tuple(self.crop))
+        object.__setattr__(self, "scale", as_tuple(self.scale or type(self).scale))
+        object.__setattr__(self, "crop", None if self.crop is None else as_tuple(self.crop))
         self._check()
 
     def _check(self) -> None:
         for name in ("iterations", "batch_size", "val_batch_size", "checkpoint_every"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise InputError(f"schedule.{name} is {value!r}; it must be a whole number, 1 or more")
-        if not 0 <= self.warmup < self.iterations:
+            if name != "checkpoint_every" or self.checkpoint_every is not None:
+                require_number(f"schedule.{name}", getattr(self, name), least=1, whole=True)
+        for name in ("warmup", "workers"):
+            require_number(f"schedule.{name}", getattr(self, name), whole=True)
+        require_number("schedule.power", self.power)
+        if self.warmup >= self.iterations:
             raise InputError(f"schedule.warmup is {self.warmup}; it must be below schedule.iterations")
         if self.crop is not None and (
             len(self.crop) != 2 or not all(isinstance(side, int) and side > 0 for side in self.crop)
         ):
             raise InputError(f"schedule.crop is {list(self.crop)}; it must be [height, width] in pixels")
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
+        numbers = len(self.scale) == 2 and all(isinstance(factor, (int, float)) for factor in self.scale)
+        if not numbers or not 0 < self.scale[0] <= self.scale[1]:
             raise InputError(f"schedule.scale is {list(self.scale)}; it must be [smallest, largest], above 0")
-        self.optimizer_options()
+        self.build_optimizer([nn.Parameter(torch.zeros(1))])
+
+
+def as_tuple(value: Any) -> tuple[Any, ...]:
+    """Return a list out of a file as a tuple, one entry by itself as a tuple of it, and null as an empty one."""
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)

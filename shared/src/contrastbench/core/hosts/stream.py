@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from contrastbench.core.distributed import rank, world_size
+from contrastbench.core.errors import InputError
+from contrastbench.core.hosts.schedule import Schedule
 
 Ticket = tuple[int, int]
 """Place in the stream of samples, and the image that is there."""
@@ -81,3 +85,41 @@ def one_thread(_worker: int) -> None:
     """Keep a loading process to one core. Given to ``DataLoader`` as ``worker_init_fn``."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+
+
+def batches(
+    samples: Dataset[Any],
+    schedule: Schedule,
+    seed: int,
+    collate: Callable[[list[Any]], Any],
+    device: torch.device,
+    start: int = 0,
+) -> DataLoader[Any]:
+    """Return this rank's part of the batches of a run.
+
+    Args:
+        samples: read by index, as of :class:`Seeded`; it has a length.
+        schedule: of the run.
+        seed: of order and augmentation.
+        collate: makes a batch of a list of samples.
+        device: where they go.
+        start: the first batch, from 0.
+
+    Raises:
+        InputError: the ranks cannot share the batches evenly.
+    """
+    if schedule.batch_size % world_size():
+        raise InputError(f"schedule.batch_size {schedule.batch_size} does not divide by {world_size()} ranks")
+    stream = Stream(len(samples), schedule.batch_size, schedule.iterations, seed, rank(), world_size())  # type: ignore[arg-type]
+    stream.start = start
+    return DataLoader(
+        Seeded(samples, seed),
+        batch_size=schedule.batch_size // world_size(),
+        sampler=stream,
+        collate_fn=collate,
+        num_workers=schedule.workers,
+        worker_init_fn=one_thread,
+        pin_memory=device.type == "cuda",
+        # The loader draws a seed for its workers, which must not come from the generator the network uses.
+        generator=torch.Generator(),
+    )

@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from contrastbench.core.distributed import rank, world_size
 from contrastbench.core.hosts.finite import require_finite
+from contrastbench.core.hosts.generators import gather_generators, restore_generators
 from contrastbench.core.hosts.instance_schedule import InstanceSchedule
 from contrastbench.core.writing import whole
 
@@ -47,11 +48,14 @@ class Trainer:
     the state of each rank's generators and the progress. If there is one in the folder, the run goes on from it.
 
     Args:
-        model: a Mask R-CNN of torchvision, perhaps with an objective, on its device.
+        model: gives its losses in training; on its device.
         schedule: the schedule.
         device: where the model is.
         run_dir: folder of the checkpoint.
         seed: of what a rank draws by itself.
+
+    Raises:
+        InputError: the checkpoint is of a run on another number of ranks.
     """
 
     def __init__(
@@ -137,10 +141,7 @@ class Trainer:
 
     def _save(self) -> None:
         self.progress.counts = self.counts()
-        generators: list[Any] = [self._generators()]
-        if world_size() > 1:
-            generators = [None] * world_size()
-            dist.all_gather_object(generators, self._generators())
+        generators = gather_generators(self.device)
         if rank() == 0:
             state = {
                 "model": self.model.state_dict(),
@@ -158,15 +159,7 @@ class Trainer:
         state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where it was written without half precision, as on a CPU
+            self.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
-        own = state["generators"][rank()]
-        torch.set_rng_state(own["cpu"])
-        if "cuda" in own:
-            torch.cuda.set_rng_state(own["cuda"], self.device)
-
-    def _generators(self) -> dict[str, Tensor]:
-        states = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state(self.device)
-        return states
+        restore_generators(state["generators"], self.device)

@@ -89,7 +89,7 @@ class AlignmentUniformity:
         """Count an image in.
 
         Raises:
-            InputError: the host gives no features.
+            InputError: the host gives no features, or some are not finite.
         """
         if sample.features is None:
             raise InputError("alignment and uniformity need the classifier's input, and this host gives no features")
@@ -103,6 +103,9 @@ class AlignmentUniformity:
         for some, of in zip(features.split(_PIXELS, 1), labels.split(_PIXELS), strict=True):
             member = of[:, None] == torch.arange(self.num_classes, device=of.device)
             sums += F.normalize(some.double(), dim=0) @ member.double()
+        if not sums.isfinite().all():
+            # one such pixel would take every class's centre with it
+            raise InputError(f"features of validation image {sample.index} are not finite; has the training diverged?")
         # At most so many of this image can stay; only they leave the device.
         kept = first_per_group(labels, draws, self.samples)
         part = {

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from contrastbench.core.errors import InputError
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -36,10 +38,18 @@ def confusion(prediction: Tensor, labels: Tensor, num_classes: int, ignore_index
 
     Returns:
         ``[C, C]`` (int64): row the true class, column the predicted one. Add those of several images.
+
+    Raises:
+        InputError: a counted label or prediction is no class.
     """
     counted = labels != ignore_index
-    cells = labels[counted].long() * num_classes + prediction[counted].long()
-    return torch.bincount(cells.flatten(), minlength=num_classes**2).reshape(num_classes, num_classes)
+    true, predicted = labels[counted].long(), prediction[counted].long()
+    for what, found in (("label", true), ("prediction", predicted)):
+        outside = found[(found < 0) | (found >= num_classes)]
+        if len(outside):
+            known = f"0 to {num_classes - 1}, or {ignore_index} for a label to leave out"
+            raise InputError(f"a {what} is {int(outside[0])}; expected {known}")
+    return torch.bincount(true * num_classes + predicted, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 def mean_iou(matrix: Tensor) -> Scores:

@@ -25,7 +25,7 @@ def fits(*tensors: Tensor) -> str | None:
 
 
 def needs_triton(*tensors: Tensor) -> str | None:
-    """Say what speaks against a Triton kernel: it is not installed, or a tensor lies where kernels do not run.
+    """Say what speaks against a Triton kernel: not installed, a tensor where kernels do not run, or several devices.
 
     Triton's interpreter, which tests use where there is no GPU, runs kernels on the CPU: TRITON_INTERPRET=1 in the
     environment before they are imported.
@@ -35,6 +35,8 @@ def needs_triton(*tensors: Tensor) -> str | None:
     elsewhere = next((t.device for t in tensors if t.device.type != "cuda"), None)
     if elsewhere is not None and not interpreted():
         return f"a tensor is on '{elsewhere}' and kernels run on CUDA devices; move it, or ask for another one"
+    if any(t.device != tensors[0].device for t in tensors):
+        return f"the tensors are on several devices; move all to that of the first, '{tensors[0].device}'"
     return None
 
 

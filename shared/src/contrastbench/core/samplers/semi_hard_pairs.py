@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from contrastbench.core.errors import InputError
 from contrastbench.core.samplers.pairs import PairSampler, key_order, top_columns
 
 
@@ -15,11 +16,14 @@ class SemiHardPairs(PairSampler):
 
     Args:
         fraction: the part of the eligible keys to draw from, in (0, 1]; 0.1 in the paper.
+
+    Raises:
+        InputError: a fraction outside its range.
     """
 
     def __init__(self, fraction: float = 0.1) -> None:
         if not 0 < fraction <= 1:
-            raise ValueError(f"fraction is a part of the keys in (0, 1], not {fraction}")
+            raise InputError(f"fraction is a part of the keys in (0, 1], not {fraction}")
         self.fraction = fraction
 
     def __call__(self, hardness: Tensor, k: int, generator: torch.Generator) -> Tensor:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from contrastbench.contextrast.baselines.labels import classes_at
-from contrastbench.contextrast.batch_norm import GlobalBatchNorm
+from contrastbench.contextrast.labels import classes_at
+from contrastbench.core.batch_norm import GlobalBatchNorm
 from contrastbench.core.distributed import all_sum, gather_rows, rank, row_counts
 from contrastbench.core.draws import image_draws
-from contrastbench.core.errors import InputError
+from contrastbench.core.errors import InputError, require_number
 from contrastbench.core.losses import mean_over_anchors, supervised_infonce
 from contrastbench.core.objectives import SemanticObjective
 from contrastbench.core.samplers import first_per_group
@@ -120,21 +120,18 @@ class MultiScaleContrast(SemanticObjective):
         self.scale_weights = tuple(_WEIGHTS[:scales] if scale_weights is None else scale_weights)
         if len(self.scale_weights) != scales:
             raise InputError(f"scale_weights has {len(self.scale_weights)} entries and there are {scales} scales")
-        if not temperature > 0:
-            raise InputError(f"temperature is {temperature!r}; expected a number above 0")
-        if min(weight, cross_weight, *self.scale_weights) < 0:
-            raise InputError(
-                f"weights are 0 or more; got weight {weight}, cross_weight {cross_weight}, scale_weights "
-                f"{list(self.scale_weights)}"
-            )
+        require_number("temperature", temperature, above=0)
+        require_number("weight", weight)
+        require_number("cross_weight", cross_weight)
+        for i, share in enumerate(self.scale_weights):
+            require_number(f"scale_weights[{i}]", share)
         for option, number in {
             "dim": dim,
             "min_pixels": min_pixels,
             "max_views": max_views,
             "max_samples": max_samples,
         }.items():
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise InputError(f"{option} is {number!r}; expected a whole number above 0")
+            require_number(option, number, above=0, whole=True)
         self.num_classes, self.ignore_index, self.seed = num_classes, ignore_index, seed
         self.weight, self.cross_weight, self.temperature = weight, cross_weight, temperature
         self.min_pixels, self.max_views, self.max_samples = min_pixels, max_views, max_samples

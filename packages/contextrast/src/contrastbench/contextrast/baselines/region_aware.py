@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from contrastbench.contextrast.baselines.labels import classes_at
+from contrastbench.contextrast.labels import classes_at
 from contrastbench.contextrast.projection import Projector
 from contrastbench.core.banks import PixelQueue, region_means
 from contrastbench.core.distributed import all_sum, gather_rows, rank, row_counts
-from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.errors import InputError, require_number, unknown_name
 from contrastbench.core.losses import mean_over_anchors, supervised_infonce
 from contrastbench.core.objectives import SemanticObjective
 
@@ -71,10 +71,11 @@ class RegionAwareContrast(SemanticObjective):
         super().__init__()
         if centres not in _CENTRES:
             raise unknown_name("choice of centres", str(centres), _CENTRES)
-        if not temperature > 0:
-            raise InputError(f"temperature is {temperature!r}; expected a number above 0")
-        if min(weight, auxiliary_weight) < 0:
-            raise InputError(f"weights are 0 or more; got weight {weight} and auxiliary_weight {auxiliary_weight}")
+        require_number("temperature", temperature, above=0)
+        require_number("weight", weight)
+        require_number("auxiliary_weight", auxiliary_weight)
+        require_number("dim", dim, above=0, whole=True)
+        require_number("queue_length", queue_length, above=0, whole=True)
         if auxiliary_weight and len(in_channels) < 2:
             raise InputError(
                 "the auxiliary loss is taken on an earlier stage and one feature map is tapped; tap two, as in "

@@ -28,7 +28,7 @@ def draw_clusters(discovery: Discovery, run_dir: Path, path: Path, most: int = 2
         discovery: the experiment.
         run_dir: folder of its finished run.
         path: file to write.
-        most: clusters that are shown, of novel ones a third at most.
+        most: clusters that are shown: a third of them novel ones, or more where too few are discovered.
         columns: masks of a cluster that are shown, those nearest to its centre.
 
     Returns:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from contrastbench.core.data.cache import cache_dir
+from contrastbench.core.data.cache import cache_dir, write_whole
 from contrastbench.core.data.coco import encode, encode_regions, read_ground_truth
-from contrastbench.core.data.instances.content import Progress, content_name, write_whole
+from contrastbench.core.data.instances.content import Progress, content_name
 from contrastbench.core.data.instances.source import SPLITS, InstanceSource, instance_source
 from contrastbench.core.data.pictures import read_labels
 from contrastbench.core.data.sources.files import list_images, root_folder

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from contrastbench.core.data.cache import cache_dir
+from contrastbench.core.data.cache import cache_dir, write_whole
 from contrastbench.core.errors import InputError
 
 Progress = Callable[[int, int], None]
@@ -57,14 +56,6 @@ def content_name(
         pool.shutdown(cancel_futures=True)
     write_whole(record, digest.hexdigest())
     return digest.hexdigest()
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is there whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as partial:
-        partial.write(text)
-    Path(partial.name).replace(path)
 
 
 def _state(meaning: bytes, files: Mapping[str, Path]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from contrastbench.core.data.coco import encode
 from contrastbench.core.data.scenes.folder import write_image
 from contrastbench.core.data.scenes.scene import SPLITS, Instance, Part, Scene, SceneSet
 
@@ -38,13 +39,10 @@ def annotate(thing: Instance | Part, ids: np.ndarray, image_id: int, category_id
         image_id: the image.
         category_id: the category.
     """
-    from pycocotools import mask
-
-    encoded = mask.encode(np.asfortranarray(ids == thing.id, dtype=np.uint8))
     return {
         "image_id": image_id,
         "category_id": category_id,
-        "segmentation": {"size": [int(v) for v in encoded["size"]], "counts": encoded["counts"].decode()},
+        "segmentation": encode(ids == thing.id),
         "area": thing.area,
         "bbox": list(thing.box),
     }

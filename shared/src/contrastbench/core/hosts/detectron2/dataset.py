@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
@@ -46,18 +45,6 @@ def register_instances(source: InstanceSource | Mapping[str, Any], name: str | N
             thing_dataset_id_to_contiguous_id={number: index for index, number in enumerate(known.category_ids)},
         )
     return names
-
-
-@contextmanager
-def registered(source: InstanceSource) -> Iterator[dict[str, str]]:
-    """Enter a source in detectron2's catalogs as long as the block runs. Yields the names by split."""
-    names = register_instances(source)
-    try:
-        yield names
-    finally:
-        for name in names.values():
-            DatasetCatalog.remove(name)
-            MetadataCatalog.remove(name)
 
 
 def records(source: InstanceSource, split: str) -> list[dict[str, Any]]:

@@ -6,20 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from torch import nn
-from torch.utils.data import DataLoader, Subset
 
-from contrastbench.core.distributed import rank, world_size
 from contrastbench.core.hosts.detectron2.dataset import Mapped
-from contrastbench.core.hosts.stream import one_thread
+from contrastbench.core.hosts.finding import Results, find
 
 
 @torch.no_grad()
-def predict(
-    model: nn.Module, dataset: Mapped, category_ids: Sequence[int], batch_size: int, workers: int
-) -> list[dict[str, Any]]:
+def predict(model: nn.Module, dataset: Mapped, category_ids: Sequence[int], batch_size: int, workers: int) -> Results:
     """Return the results on all images, in their order, the best of an image first; each rank takes a part of them.
 
     Args:
@@ -34,22 +29,12 @@ def predict(
         each rank.
     """
     model.eval()
-    part: Subset[Any] = Subset(dataset, range(rank(), len(dataset), world_size()))
-    loader: DataLoader[Any] = DataLoader(
-        part,
-        batch_size,
-        collate_fn=list,
-        num_workers=workers,
-        worker_init_fn=one_thread,
-        generator=torch.Generator(),
-    )
-    found: list[list[dict[str, Any]]] = []
-    for batch in loader:
+
+    def of_batch(places: Sequence[int], batch: list[Any]) -> list[Results]:
+        found = []
         for sample, output in zip(batch, model(batch), strict=True):
             results = instances_to_coco_json(output["instances"].to("cpu"), sample["image_id"])
             found.append([{**result, "category_id": category_ids[result["category_id"]]} for result in results])
-    parts: list[Any] = [found]
-    if world_size() > 1:
-        parts = [None] * world_size()
-        dist.all_gather_object(parts, found)
-    return [result for place in range(len(dataset)) for result in parts[place % len(parts)][place // len(parts)]]
+        return found
+
+    return find(dataset, len(dataset), batch_size, workers, of_batch)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.detectron2.network import build_network, configure
 from contrastbench.core.hosts.detectron2.quiet import quiet
-from contrastbench.core.hosts.detectron2.training import WEIGHTS, InstanceTraining
+from contrastbench.core.hosts.detectron2.training import InstanceTraining
+from contrastbench.core.hosts.outcome import load_weights, read_weights
 from contrastbench.core.hosts.proposing import ImageProposals, ProposalOptions, Proposer, scored
 
 
@@ -34,16 +35,10 @@ def load_proposer(training: InstanceTraining, run_dir: Path, device: torch.devic
     Raises:
         InputError: the folder holds no weights of this network.
     """
-    path = run_dir / WEIGHTS
-    if not path.is_file():
-        raise InputError(f"'{run_dir}' holds no {WEIGHTS}: the run is not finished; run it to its end first")
+    state = read_weights(run_dir, key=training.weights_key)
     with quiet():
         model = build_network(configure(training.network, None, 1))
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["model"]
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"'{path}' holds weights of another network, or of one with several classes") from error
+    load_weights(model, state, run_dir)
     return partial(propose, model.to(device).eval(), augmentations=training.schedule.val_augmentations(None))
 
 

@@ -10,6 +10,7 @@ from detectron2.data import transforms as T
 
 from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.instance_schedule import InstanceSchedule
+from contrastbench.core.hosts.schedule import as_tuple
 
 _STRENGTH = 0.3
 
@@ -35,8 +36,7 @@ class DetectronSchedule(InstanceSchedule):
     val_long_side: int = 1333
 
     def __post_init__(self) -> None:
-        sides = (self.short_side,) if isinstance(self.short_side, int) else tuple(self.short_side or ())
-        object.__setattr__(self, "short_side", sides)
+        object.__setattr__(self, "short_side", as_tuple(self.short_side))
         super().__post_init__()
 
     def train_augmentations(self, size: tuple[int, int] | None) -> list[T.Augmentation]:

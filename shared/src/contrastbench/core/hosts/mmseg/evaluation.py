@@ -16,6 +16,7 @@ from contrastbench.core.building import build_metric
 from contrastbench.core.data.sources import SegmentationSource
 from contrastbench.core.distributed import all_sum, rank, world_size
 from contrastbench.core.errors import InputError, unknown_name
+from contrastbench.core.hosts.merging import merged
 from contrastbench.core.hosts.mmseg.dataset import SourceDataset
 from contrastbench.core.hosts.mmseg.inference import ONE_PASS, Passes, predict
 from contrastbench.core.metrics import confusion
@@ -150,24 +151,3 @@ def results(metrics: Sequence[SegmentationMetric]) -> list[dict[str, Any]]:
     dist.broadcast_object_list(outcome, src=0)
     computed: list[dict[str, Any]] = outcome[0]
     return computed
-
-
-def merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return several results as one: plain keys side by side, ``per_class`` merged, ``evaluation`` joined by ``; ``.
-
-    Raises:
-        InputError: two parts have a result of one name.
-    """
-    plain: dict[str, Any] = {}
-    per_class: dict[str, Any] = {}
-    for part in parts:
-        rest = {key: value for key, value in part.items() if key not in ("per_class", "evaluation")}
-        for into, names in ((plain, rest), (per_class, part.get("per_class") or {})):
-            twice = sorted(into.keys() & names.keys())
-            if twice:
-                raise InputError(
-                    f"two metrics give '{twice[0]}'; list each metric once in evaluation.metrics, mIoU not at all"
-                )
-            into.update(names)
-    measured = "; ".join(part["evaluation"] for part in parts if part.get("evaluation"))
-    return {**plain, "per_class": per_class, "evaluation": measured}

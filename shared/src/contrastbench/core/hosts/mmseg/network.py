@@ -56,6 +56,9 @@ def build_segmentor(
             raise InputError(f"network lacks {key}; give it as in an mmsegmentation model")
     parts.pop("name", None)
     _check_types(parts)
+    for key in ("backbone", "neck", "decode_head", "auxiliary_head"):
+        for part in _listed(parts.get(key, [])):
+            _check_registered(key, part)
     norm = parts.pop("norm_cfg", None) or {"type": "SyncBN" if sync_batch_norm else "BN"}
     backbone = parts["backbone"]
     backbone.setdefault("norm_cfg", norm)
@@ -65,8 +68,7 @@ def build_segmentor(
             raise InputError(f"network.pretrained: there is no file '{pretrained}'; give backbone weights, or null")
         backbone["init_cfg"] = {"type": "Pretrained", "checkpoint": f"{WEIGHTS_ONLY}{Path(pretrained).expanduser()}"}
     for key in ("decode_head", "auxiliary_head"):
-        heads = parts.get(key, [])
-        for head in heads if isinstance(heads, list) else [heads]:
+        for head in _listed(parts.get(key, [])):
             head.setdefault("norm_cfg", norm)
             head.setdefault("num_classes", len(source.classes))
             head.setdefault("ignore_index", source.ignore_index)
@@ -102,6 +104,19 @@ def build_segmentor(
     return segmentor.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def _listed(part: Any) -> list[Any]:
+    return part if isinstance(part, list) else [part]
+
+
+def _check_registered(key: str, part: Mapping[str, Any]) -> None:
+    name = part.get("type")
+    if name is None:
+        raise InputError(f"network.{key} has no type; give it as in an mmsegmentation model")
+    known = {*MODELS.module_dict, *MODELS.parent.module_dict}
+    if isinstance(name, str) and "." not in name and name not in known:
+        raise unknown_name(f"type of network.{key}", name, known)
+
+
 def _check_types(node: Any) -> None:
     """Refuse a dotted type that is no module: mmengine's registry would import and call whatever it names."""
     if isinstance(node, Mapping):
@@ -120,7 +135,7 @@ def _check_type(name: str) -> None:
     try:
         found = getattr(importlib.import_module(module), attribute) if module else None
     except (ImportError, AttributeError):
-        return  # a name with its scope, as mmseg.ResNetV1c, or one that the registry will explain
+        return  # a name with its scope, as mmseg.ResNetV1c, or one that a registry knows or explains
     if found is not None and not (inspect.isclass(found) and issubclass(found, nn.Module)):
         raise InputError(
             f"network: the type '{name}' is no nn.Module; name one, or a class that mmsegmentation registers"

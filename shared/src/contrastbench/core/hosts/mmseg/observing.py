@@ -16,8 +16,11 @@ from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.environment import environment
 from contrastbench.core.hosts.mmseg.dataset import SourceDataset
 from contrastbench.core.hosts.mmseg.network import build_segmentor
-from contrastbench.core.hosts.mmseg.seat import META_KEYS
-from contrastbench.core.hosts.mmseg.training import OBJECTIVE, WEIGHTS, SemanticTraining
+from contrastbench.core.hosts.mmseg.seat import PREFIX
+from contrastbench.core.hosts.mmseg.training import OBJECTIVE, SemanticTraining
+from contrastbench.core.hosts.mmseg.transforms import PackEvaluated
+from contrastbench.core.hosts.outcome import load_weights, read_weights
+from contrastbench.core.hosts.resolution import read_size
 
 
 class Observed(NamedTuple):
@@ -54,12 +57,13 @@ def observing(
         DefaultScope.overwrite_default_scope("mmseg"),
         torch.no_grad(),
     ):
-        pack = {"type": "PackSegInputs", "meta_keys": META_KEYS}
-        dataset = SourceDataset(source, split, training.data.get("size"), [pack], test_mode=True)
+        dataset = SourceDataset(source, split, read_size(training.data), [PackEvaluated()], test_mode=True)
         model: Any = build_segmentor(
             {**training.network, "pretrained": None}, training.objective, source, (1, 1), False
         )
-        model.load_state_dict(_states(run_dir))
+        state = read_weights(run_dir)
+        state |= {PREFIX + name: value for name, value in read_weights(run_dir, OBJECTIVE).items()}
+        load_weights(model, state, run_dir)
         model.to(device).eval()
 
         yield cast(nn.Module, model.objective), _batches(model, dataset, training.schedule.batch_size, device)
@@ -76,13 +80,3 @@ def _batches(model: Any, dataset: SourceDataset, size: int, device: torch.device
         labels = torch.cat([sample.gt_sem_seg.data for sample in data]).long().to(device)
         index = torch.arange(first, first + size, device=device)
         yield Observed(model.taps.checked(collected), logits[-1], labels, index)
-
-
-def _states(run_dir: Path) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = {}
-    for name, prefix in ((WEIGHTS, ""), (OBJECTIVE, "objective.")):
-        if not (run_dir / name).is_file():
-            raise InputError(f"'{run_dir}' holds no {name}: the run is not finished; run it to its end first")
-        loaded = torch.load(run_dir / name, map_location="cpu", weights_only=True)["state_dict"]
-        state |= {prefix + key: value for key, value in loaded.items()}
-    return state

@@ -16,8 +16,10 @@ from contrastbench.core.hosts.environment import environment
 from contrastbench.core.hosts.mmseg.dataset import SourceDataset
 from contrastbench.core.hosts.mmseg.inference import predict
 from contrastbench.core.hosts.mmseg.network import build_segmentor
-from contrastbench.core.hosts.mmseg.seat import META_KEYS
-from contrastbench.core.hosts.mmseg.training import WEIGHTS, SemanticTraining
+from contrastbench.core.hosts.mmseg.training import SemanticTraining
+from contrastbench.core.hosts.mmseg.transforms import PackEvaluated
+from contrastbench.core.hosts.outcome import load_weights, read_weights
+from contrastbench.core.hosts.resolution import read_size
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,7 @@ def see(training: SemanticTraining, stages: dict[str, Path | None], split: str =
         environment(training.seed, training.threads, training.device) as device,
         DefaultScope.overwrite_default_scope("mmseg"),
     ):
-        pack = {"type": "PackSegInputs", "meta_keys": META_KEYS}
-        dataset = SourceDataset(source, split, training.data.get("size"), [pack], test_mode=True)
+        dataset = SourceDataset(source, split, read_size(training.data), [PackEvaluated()], test_mode=True)
         sample = dataset[index]
         predictions = {}
         for name, run_dir in stages.items():
@@ -81,12 +82,7 @@ def _network(training: SemanticTraining, source: SegmentationSource, run_dir: Pa
         finally:
             logging.disable(before)
         return model
-    weights = run_dir / WEIGHTS
-    if not weights.is_file():
-        raise InputError(f"'{run_dir}' holds no {WEIGHTS}: the run is not finished; run it to its end first")
+    state = read_weights(run_dir)
     model = build_segmentor({**training.network, "pretrained": None}, None, source, (1, 1), False)
-    try:
-        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["state_dict"])
-    except RuntimeError as error:
-        raise InputError(f"'{weights}' holds weights of another network than the one configured") from error
+    load_weights(model, state, run_dir)
     return model

@@ -23,6 +23,7 @@ from contrastbench.core.distributed import rank, world_size
 from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.mmseg.inference import Passes, predict
 from contrastbench.core.hosts.mmseg.seat import exported_state
+from contrastbench.core.hosts.resolution import Size
 from contrastbench.core.writing import whole
 
 _MARKER = "predictions.json"
@@ -34,7 +35,7 @@ def write_predictions(
     source: SegmentationSource,
     folder: Path,
     split: str,
-    size: list[int] | None,
+    size: Size | None,
     passes: Passes,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
@@ -82,13 +83,11 @@ def write_predictions(
     return len(images)
 
 
-def _predicted(
-    model: nn.Module, path: Path, size: list[int] | None, passes: Passes, device: torch.device
-) -> np.ndarray:
+def _predicted(model: nn.Module, path: Path, size: Size | None, passes: Passes, device: torch.device) -> np.ndarray:
     image = read_image(path)
     resolution = image.shape[:2]
-    if size is not None and resolution != tuple(size):
-        image = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    if size is not None and resolution != size:
+        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
     shape = image.shape[:2]
     sample = SegDataSample(metainfo={"ori_shape": resolution, "img_shape": shape, "pad_shape": shape})
     # mmsegmentation expects blue first.
@@ -106,7 +105,7 @@ def _file_ids(source: SegmentationSource) -> np.ndarray:
 
 
 def _identity(
-    model: nn.Module, source: SegmentationSource, split: str, size: list[int] | None, passes: Passes
+    model: nn.Module, source: SegmentationSource, split: str, size: Size | None, passes: Passes
 ) -> dict[str, Any]:
     digest = hashlib.sha256()
     for name, value in sorted(exported_state(model).items()):
@@ -116,7 +115,7 @@ def _identity(
         "data": source.name,
         "flip": passes.flip,
         "scales": list(passes.scales),
-        "size": size,
+        "size": None if size is None else list(size),
         "split": split,
         "weights": digest.hexdigest(),
     }

@@ -6,7 +6,6 @@ import io
 import itertools
 import time
 import warnings
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from logging import FileHandler
 from pathlib import Path
@@ -22,10 +21,10 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from contrastbench.core.distributed import rank, world_size
+from contrastbench.core.hosts.generators import States, gather_generators, restore_generators
 from contrastbench.core.hosts.mmseg.averaging import WeightAverage
+from contrastbench.core.hosts.trainer import CHECKPOINT, Report
 from contrastbench.core.writing import settle
-
-CHECKPOINT = "checkpoint.pth"
 
 _runs = itertools.count()
 
@@ -141,17 +140,20 @@ class Continuity(Hook):
         interval: steps between checkpoints; there is one after the last step too.
         momentum: of the weight average, or None.
         report: called with steps taken and steps in all.
+
+    Raises:
+        InputError: the checkpoint is of a run on another number of ranks.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, interval: int, momentum: float | None, report: Callable[[int, int], None]) -> None:
+    def __init__(self, interval: int, momentum: float | None, report: Report) -> None:
         self.interval, self.momentum, self.report = interval, momentum, report
         self.average: WeightAverage | None = None
         self.seconds = 0.0
         self.counts: dict[str, float] = {}
         self._restored: dict[str, Any] | None = None
-        self._generators: list[dict[str, torch.Tensor]] = []
+        self._generators: list[States] = []
         self._since = 0.0
 
     def before_train(self, runner: Runner) -> None:
@@ -163,7 +165,7 @@ class Continuity(Hook):
             if self.average is not None:
                 for name, value in self._restored["average"].items():
                     self.average.mean[name].copy_(value)
-            _restore_generators(self._restored["generators"][rank()], runner.device)
+            restore_generators(self._restored["generators"], runner.device)
             self._restored = None
         elif rank() > 0:
             # Weights were drawn alike on all ranks; from here on each has noise of its own.
@@ -179,7 +181,7 @@ class Continuity(Hook):
             self.average.update(segmentor_of(runner), done)
         if done % self.interval == 0 or done == runner.max_iters:
             self.counts = {name: value.detach().item() for name, value in (outputs or {}).items()}
-            self._generators = _gather(_generators(runner.device))
+            self._generators = gather_generators(runner.device)
             now = time.perf_counter()
             self.seconds, self._since = self.seconds + now - self._since, now
             _save(runner)
@@ -217,24 +219,3 @@ def segmentor_of(runner: Runner) -> nn.Module:
     """Return the segmentor of a runner, whether or not it is wrapped for several ranks."""
     model: nn.Module = runner.model
     return model.module if isinstance(model, MMDistributedDataParallel) else model
-
-
-def _generators(device: torch.device) -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _restore_generators(states: dict[str, torch.Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states["cpu"].cpu())
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"].cpu(), device)
-
-
-def _gather(state: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
-    if world_size() == 1:
-        return [state]
-    gathered: list[Any] = [None] * world_size()
-    dist.all_gather_object(gathered, state)
-    return gathered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +11,40 @@ import torch
 import torch.distributed as dist
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
-from torch import nn
-from torch.utils.data import DataLoader
 
 from contrastbench.core.data.pictures import image_size
 from contrastbench.core.data.sources import SegmentationSource, open_source
 from contrastbench.core.data.verify import verify
-from contrastbench.core.distributed import rank, world_size
-from contrastbench.core.errors import InputError
+from contrastbench.core.distributed import rank
 from contrastbench.core.hosts.environment import environment, find_device, peak_memory
+from contrastbench.core.hosts.merging import merged
 from contrastbench.core.hosts.mmseg.dataset import SourceDataset
-from contrastbench.core.hosts.mmseg.evaluation import Evaluation, evaluate, merged, results
+from contrastbench.core.hosts.mmseg.evaluation import Evaluation, evaluate, results
 from contrastbench.core.hosts.mmseg.network import build_segmentor
 from contrastbench.core.hosts.mmseg.predictions import write_predictions
-from contrastbench.core.hosts.mmseg.running import CHECKPOINT, Continuity, QuietRunner, segmentor_of
+from contrastbench.core.hosts.mmseg.running import Continuity, QuietRunner, segmentor_of
 from contrastbench.core.hosts.mmseg.safe_globals import WEIGHTS_ONLY
 from contrastbench.core.hosts.mmseg.schedule import SegmentorSchedule
 from contrastbench.core.hosts.mmseg.seat import PREFIX, exported_state, objective_state
 from contrastbench.core.hosts.mmseg.transforms import PackEvaluated
-from contrastbench.core.hosts.outcome import finish, read_outcome
-from contrastbench.core.hosts.stream import Seeded, Stream, one_thread
+from contrastbench.core.hosts.outcome import (
+    WEIGHTS,
+    finish,
+    load_weights,
+    read_outcome,
+    read_weights,
+    take_from_first_rank,
+    write_weights,
+)
+from contrastbench.core.hosts.resolution import Size, read_size, told
+from contrastbench.core.hosts.stream import batches
+from contrastbench.core.hosts.trainer import CHECKPOINT, Report
 from contrastbench.core.metrics import mean_iou
 from contrastbench.core.metrics.evaluated import SegmentationMetric
-from contrastbench.core.writing import whole
-
-WEIGHTS = "weights.pth"
-"""File in the run's folder that a finished run leaves: the evaluated weights, for a plain mmsegmentation model."""
 
 OBJECTIVE = "objective.pth"
-"""File that it leaves beside them where there is an objective: the objective's own weights, which inference has no use
-for (a figure may)."""
-
-Report = Callable[[int, int], None]
-"""Called with the steps done and the steps in all."""
+"""File that a finished run leaves beside its weights where there is an objective: the objective's own, which inference
+has no use for (a figure may)."""
 
 
 class SemanticTraining:
@@ -118,7 +119,7 @@ class SemanticTraining:
             InputError: bad data or configuration.
             NonFiniteLossError: a loss was NaN or infinite.
         """
-        source, size = open_source(self.data), self._size()
+        source, size = open_source(self.data), read_size(self.data)
         earlier = read_outcome(run_dir)
         if earlier is not None:
             report(self.schedule.iterations, self.schedule.iterations)
@@ -138,7 +139,8 @@ class SemanticTraining:
                 model = segmentor_of(runner)
                 if continuity.average is not None:
                     model.load_state_dict(continuity.average.mean, strict=False)
-                _agree(model)
+                exported = exported_state(model)
+                take_from_first_rank(exported)
                 start = time.perf_counter()
                 loading = self.schedule.val_batch_size, device, self.schedule.workers
                 matrix = evaluate(model, val, *loading, self.evaluation.passes, metrics)
@@ -146,11 +148,9 @@ class SemanticTraining:
                 val_seconds = time.perf_counter() - start
             finally:
                 runner.close()
-            if rank() == 0:
-                _write(run_dir, model)
             about = {
                 "iterations": self.schedule.iterations,
-                "parameters": sum(p.numel() for n, p in model.named_parameters() if not n.startswith(PREFIX)),
+                "parameters": sum(p.numel() for n, p in model.named_parameters() if n in exported),
                 "train_seconds": continuity.seconds,
                 "val_seconds": val_seconds,
                 "peak_memory_bytes": peak_memory(device),
@@ -158,6 +158,9 @@ class SemanticTraining:
             }
             outcome = {**merged([self._scores(matrix, source, size), *measured]), **about}
             if rank() == 0:
+                write_weights(run_dir / WEIGHTS, exported)
+                if self.objective is not None:
+                    write_weights(run_dir / OBJECTIVE, objective_state(model))
                 finish(run_dir, outcome, CHECKPOINT)
         return outcome
 
@@ -182,31 +185,18 @@ class SemanticTraining:
             InputError: the run is not finished or not of this network, the data have no such split, or ``folder``
                 holds something else.
         """
-        source, size = open_source(self.data), self._size()
-        weights = run_dir / WEIGHTS
-        if not weights.is_file():
-            raise InputError(f"'{run_dir}' holds no {WEIGHTS}: the run is not finished; run it to its end first")
+        source, size = open_source(self.data), read_size(self.data)
+        state = read_weights(run_dir)
         with (
             environment(self.seed, self.threads, self.device) as device,
             DefaultScope.overwrite_default_scope("mmseg"),
         ):
             model = build_segmentor({**self.network, "pretrained": None}, None, source, (1, 1), False)
-            state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
-            try:
-                model.load_state_dict(state, strict=True)
-            except RuntimeError as error:
-                raise InputError(f"'{weights}' holds weights of another network than the one configured") from error
+            load_weights(model, state, run_dir)
             return write_predictions(model.to(device), source, folder, split, size, self.evaluation.passes, report)
 
-    def _size(self) -> list[int] | None:
-        size = self.data.get("size")
-        if size is not None and (len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size)):
-            raise InputError(f"data.size is {list(size)}; it must be [height, width] in pixels")
-        return size
-
-    def _scores(self, matrix: torch.Tensor, source: SegmentationSource, size: list[int] | None) -> dict[str, Any]:
+    def _scores(self, matrix: torch.Tensor, source: SegmentationSource, size: Size | None) -> dict[str, Any]:
         scores = mean_iou(matrix)
-        resolution = f"{size[0]}x{size[1]}" if size is not None else "the images' own size"
         return {
             "mIoU": scores.miou,
             "mean_accuracy": scores.mean_accuracy,
@@ -214,20 +204,18 @@ class SemanticTraining:
                 "IoU": _by_class(source.classes, scores.iou),
                 "accuracy": _by_class(source.classes, scores.accuracy),
             },
-            "evaluation": f"mIoU, {self.evaluation.passes}, {resolution}",
+            "evaluation": f"mIoU, {self.evaluation.passes}, {told(size)}",
         }
 
     def _runner(
         self,
         source: SegmentationSource,
-        size: list[int] | None,
+        size: Size | None,
         run_dir: Path,
         report: Report,
         device: torch.device,
     ) -> tuple[QuietRunner, Continuity]:
         schedule = self.schedule
-        if schedule.batch_size % world_size():
-            raise InputError(f"schedule.batch_size {schedule.batch_size} does not divide by {world_size()} ranks")
         height, width = size or image_size(source.train[0][0])
         distributed = dist.is_initialized()
         model = build_segmentor(
@@ -238,18 +226,6 @@ class SemanticTraining:
             distributed and device.type == "cuda",
         )
         train = SourceDataset(source, "train", size, schedule.pipeline((height, width), size is None))
-        stream = Stream(len(train), schedule.batch_size, schedule.iterations, self.seed, rank(), world_size())
-        loader: DataLoader[Any] = DataLoader(
-            Seeded(train, self.seed),
-            batch_size=schedule.batch_size // world_size(),
-            sampler=stream,
-            collate_fn=pseudo_collate,
-            num_workers=schedule.workers,
-            worker_init_fn=one_thread,
-            pin_memory=device.type == "cuda",
-            # The loader draws a seed for its workers, which must not come from the generator the network uses.
-            generator=torch.Generator(),
-        )
         continuity = Continuity(schedule.interval, schedule.average, report)
         checkpoint = run_dir / CHECKPOINT
         runner = QuietRunner(
@@ -257,7 +233,7 @@ class SemanticTraining:
             unused=self.objective is not None,
             model=model,
             work_dir=run_dir,
-            train_dataloader=loader,
+            train_dataloader=batches(train, schedule, self.seed, pseudo_collate, device),
             train_cfg={"type": "StreamLoop", "max_iters": schedule.iterations},
             optim_wrapper={
                 "type": "AmpOptimWrapper" if schedule.amp and device.type == "cuda" else "OptimWrapper",
@@ -281,24 +257,6 @@ class SemanticTraining:
 
 def _need_instances(metrics: Sequence[SegmentationMetric]) -> bool:
     return any(metric.needs_instances for metric in metrics)
-
-
-def _agree(model: nn.Module) -> None:
-    # Where batch statistics are each rank's own, so are their running means; the first rank's are the ones exported.
-    if world_size() > 1:
-        for value in exported_state(model).values():
-            shared = value.contiguous()
-            dist.broadcast(shared, 0)
-            value.copy_(shared)
-
-
-def _write(run_dir: Path, model: nn.Module) -> None:
-    states = {WEIGHTS: exported_state(model), OBJECTIVE: objective_state(model)}
-    for name, state in states.items():
-        if state:
-            with whole(run_dir / name) as file:
-                # Contiguous, so that the file does not tell how the weights lay in memory.
-                torch.save({"state_dict": {n: v.cpu().contiguous() for n, v in state.items()}}, file)
 
 
 def _by_class(classes: tuple[str, ...], values: tuple[float, ...]) -> dict[str, float | None]:

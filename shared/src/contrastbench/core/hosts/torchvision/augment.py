@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contrastbench.core.hosts.torchvision.sizing import Size, resize_image, resize_masks
+from contrastbench.core.hosts.resolution import Size
+from contrastbench.core.hosts.torchvision.sizing import resize_image, resize_masks
 
 _STRENGTH = 0.3
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)

@@ -14,8 +14,9 @@ from contrastbench.core.data.coco import decode
 from contrastbench.core.data.instances import InstanceSource
 from contrastbench.core.data.pictures import read_image
 from contrastbench.core.errors import InputError
+from contrastbench.core.hosts.resolution import Size
 from contrastbench.core.hosts.torchvision.augment import Augmentation
-from contrastbench.core.hosts.torchvision.sizing import Size, resize_image, resize_masks
+from contrastbench.core.hosts.torchvision.sizing import resize_image, resize_masks
 
 MEMORY = 2 * 2**30
 """Bytes of decoded images and masks that a dataset keeps; a larger one decodes at every access."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock
 
-from contrastbench.core.errors import InputError
+from contrastbench.core.errors import InputError, require_number
 from contrastbench.core.hosts.torchvision.resnet import ResNet
 
 _DEPTHS = (2, 2, 2, 2)
@@ -27,8 +27,7 @@ class CropEncoder(nn.Sequential):
     """
 
     def __init__(self, width: int, stem_stride: int) -> None:
-        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-            raise InputError(f"encoder.width is {width!r}; expected a whole number of 1 or more")
+        require_number("encoder.width", width, least=1, whole=True)
         if stem_stride not in (2, 4):
             raise InputError(f"encoder.stem_stride is {stem_stride!r}; expected 4, or 2 for small crops")
         body = ResNet(BasicBlock, _DEPTHS, width=width, stem_stride=stem_stride, norm=_BatchNorm)

@@ -6,20 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
 
 from contrastbench.core.data.coco import encode
-from contrastbench.core.distributed import rank, world_size
-from contrastbench.core.hosts.stream import one_thread
+from contrastbench.core.hosts.finding import Results, find
 from contrastbench.core.hosts.torchvision.dataset import Pictures
 
 
 @torch.no_grad()
-def predict(
-    model: nn.Module, pictures: Pictures, batch_size: int, device: torch.device, workers: int
-) -> list[dict[str, Any]]:
+def predict(model: nn.Module, pictures: Pictures, batch_size: int, device: torch.device, workers: int) -> Results:
     """Return the results on all images, in their order, the best of an image first; each rank takes a part of them.
 
     Args:
@@ -34,28 +29,16 @@ def predict(
         above one half), ``score``, ``bbox`` (left, top, width and height of the predicted box), the same on each rank.
     """
     model.eval()
-    places = range(rank(), len(pictures), world_size())
-    loader: DataLoader[Any] = DataLoader(
-        Subset(pictures, places),
-        batch_size,
-        collate_fn=list,
-        num_workers=workers,
-        worker_init_fn=one_thread,
-        generator=torch.Generator(),
-    )
-    found: list[list[dict[str, Any]]] = []
-    for batch in loader:
-        for detections in model([image.to(device) for image in batch]):
-            image_id = pictures.images[places[len(found)]]["id"]
-            found.append(_results(detections, image_id, pictures.source.category_ids))
-    parts: list[Any] = [found]
-    if world_size() > 1:
-        parts = [None] * world_size()
-        dist.all_gather_object(parts, found)
-    return [result for place in range(len(pictures)) for result in parts[place % len(parts)][place // len(parts)]]
+
+    def of_batch(places: Sequence[int], batch: list[Tensor]) -> list[Results]:
+        ids = [pictures.images[place]["id"] for place in places]
+        found = model([image.to(device) for image in batch])
+        return [_results(*one, pictures.source.category_ids) for one in zip(found, ids, strict=True)]
+
+    return find(pictures, len(pictures), batch_size, workers, of_batch)
 
 
-def _results(detections: dict[str, Tensor], image_id: Any, category_ids: Sequence[int]) -> list[dict[str, Any]]:
+def _results(detections: dict[str, Tensor], image_id: Any, category_ids: Sequence[int]) -> Results:
     masks = (detections["masks"][:, 0] > 0.5).cpu().numpy()
     rows = zip(
         detections["boxes"].tolist(), detections["labels"].tolist(), detections["scores"].tolist(), masks, strict=True

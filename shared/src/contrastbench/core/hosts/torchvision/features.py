@@ -12,9 +12,11 @@ from torchvision.models.detection.roi_heads import project_masks_on_boxes
 from contrastbench.core.data.instances import open_instances
 from contrastbench.core.errors import InputError
 from contrastbench.core.hosts.environment import environment
+from contrastbench.core.hosts.outcome import load_weights, read_weights
+from contrastbench.core.hosts.resolution import read_size
 from contrastbench.core.hosts.torchvision.dataset import Instances, Pictures
 from contrastbench.core.hosts.torchvision.network import build_mask_rcnn
-from contrastbench.core.hosts.torchvision.training import WEIGHTS, InstanceTraining
+from contrastbench.core.hosts.torchvision.training import InstanceTraining
 
 
 @torch.no_grad()
@@ -32,18 +34,12 @@ def roi_features(training: InstanceTraining, run_dir: Path, images: int) -> tupl
     Raises:
         InputError: the folder holds no weights of this network, or the images no instance.
     """
-    weights = run_dir / WEIGHTS
-    if not weights.is_file():
-        raise InputError(f"'{run_dir}' holds no {WEIGHTS}: the run is not finished; run it to its end first")
+    state = read_weights(run_dir)
     source = open_instances(training.data)
-    size = training.data.get("size")
-    samples = Instances(Pictures(source, "val", None if size is None else (size[0], size[1])))
+    samples = Instances(Pictures(source, "val", read_size(training.data)))
     with environment(training.seed, training.threads, training.device) as device:
         model = build_mask_rcnn({**training.network, "pretrained": None}, len(source.classes))
-        try:
-            model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True)["state_dict"])
-        except RuntimeError as error:
-            raise InputError(f"'{weights}' holds weights of another network than the one configured") from error
+        load_weights(model, state, run_dir)
         model = model.to(device).eval()
         found = [_of_image(model, *samples[place], device) for place in range(min(images, len(samples)))]
     features = [part for part, _ in found if len(part)]

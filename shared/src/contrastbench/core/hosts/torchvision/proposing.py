@@ -15,9 +15,10 @@ from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
 
 from contrastbench.core.errors import InputError
+from contrastbench.core.hosts.outcome import load_weights, read_weights
 from contrastbench.core.hosts.proposing import ImageProposals, ProposalOptions, Proposer, scored
 from contrastbench.core.hosts.torchvision.network import build_mask_rcnn
-from contrastbench.core.hosts.torchvision.training import WEIGHTS, InstanceTraining
+from contrastbench.core.hosts.torchvision.training import InstanceTraining
 
 _OBJECT = 1  # label of the one class
 
@@ -33,14 +34,9 @@ def load_proposer(training: InstanceTraining, run_dir: Path, device: torch.devic
     Raises:
         InputError: the folder holds no weights of this network.
     """
-    path = run_dir / WEIGHTS
-    if not path.is_file():
-        raise InputError(f"'{run_dir}' holds no {WEIGHTS}: the run is not finished; run it to its end first")
+    state = read_weights(run_dir)
     model = build_mask_rcnn({**training.network, "pretrained": None}, 1)
-    try:
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state_dict"])
-    except RuntimeError as error:
-        raise InputError(f"'{path}' holds weights of another network, or of one with several classes") from error
+    load_weights(model, state, run_dir)
     return partial(propose, model.to(device).eval())
 
 

@@ -6,9 +6,7 @@ import cv2
 import numpy as np
 
 from contrastbench.core.data.coco import resize_mask
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
+from contrastbench.core.hosts.resolution import Size
 
 
 def resize_image(image: np.ndarray, size: Size) -> np.ndarray:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from contrastbench.core.ops.once import once
+
 # Similarities looked at in one go: 1 Mi floats (4 MB) stay in a core's cache or fill a GPU.
 _CHUNK_ELEMENTS = 1 << 20
 
@@ -48,13 +50,14 @@ class _NegativeLogSumExp(torch.autograd.Function):
                 mean.mul_(rescale).addmm_(weight, chunk)
                 peak = higher
         none = total == 0
-        ctx.save_for_backward(mean.div_(total.masked_fill(none, 1) * temperature))
-        return (peak + total.log()).masked_fill(none, -torch.inf).squeeze(1)
+        value = (peak + total.log()).masked_fill(none, -torch.inf).squeeze(1)
+        ctx.save_for_backward(mean.div_(total.masked_fill(none, 1) * temperature), value)
+        return value
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        (mean,) = ctx.saved_tensors
-        grad_anchors = grads[0][:, None] * mean
+        mean, value = ctx.saved_tensors
+        grad_anchors = once(grads[0], value)[:, None] * mean
         return grad_anchors, *[None] * (len(ctx.needs_input_grad) - 1)
 
 
@@ -79,13 +82,13 @@ class _PositiveTerms(torch.autograd.Function):
                 slope = margin.sigmoid_()
                 grad_log[start:end] += slope.sum(1)
                 grad_anchors[start:end].addmm_(slope, chunk, alpha=-1 / temperature)
-        ctx.save_for_backward(grad_anchors, grad_log)
+        ctx.save_for_backward(grad_anchors, grad_log, total)
         return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        grad_anchors, grad_log = ctx.saved_tensors
-        grad = grads[0]
+        grad_anchors, grad_log, total = ctx.saved_tensors
+        grad = once(grads[0], total)
         return grad[:, None] * grad_anchors, grad * grad_log, *[None] * (len(ctx.needs_input_grad) - 2)
 
 

@@ -126,23 +126,24 @@ def _class_sums(embeddings: Tensor, labels: Tensor, num_classes: int, channels_f
     sums = torch.zeros(batch, splits, num_classes, dim, dtype=torch.float32, device=rows.device)
     counts = torch.zeros(batch, splits, num_classes, dtype=torch.int32, device=rows.device)
     if batch and pixels:
-        _sums_kernel[(batch * splits * blocks,)](
-            rows,
-            labels,
-            sums,
-            counts,
-            pixels,
-            dim,
-            num_classes,
-            blocks,
-            splits,
-            pixels_of_split,
-            *rows.stride(),
-            *labels.stride(),
-            PIXELS=tile,
-            DIMS=dims,
-            num_warps=4,
-        )
+        with torch.cuda.device_of(rows):
+            _sums_kernel[(batch * splits * blocks,)](
+                rows,
+                labels,
+                sums,
+                counts,
+                pixels,
+                dim,
+                num_classes,
+                blocks,
+                splits,
+                pixels_of_split,
+                *rows.stride(),
+                *labels.stride(),
+                PIXELS=tile,
+                DIMS=dims,
+                num_warps=4,
+            )
     return sums.sum(1), counts.sum(1)
 
 
@@ -161,19 +162,20 @@ def _class_sums_backward(grad_sums: Tensor, labels: Tensor, channels_first: bool
     grad = torch.empty(shape, dtype=dtype, device=grad_sums.device)
     if grad.numel():
         tile, dims = _tile(pixels, dim)
-        _deal_kernel[(batch * triton.cdiv(pixels, tile) * triton.cdiv(dim, dims),)](
-            grad_sums.contiguous(),
-            labels,
-            grad,
-            pixels,
-            dim,
-            num_classes,
-            *((1, pixels) if channels_first else (dim, 1)),
-            *labels.stride(),
-            PIXELS=tile,
-            DIMS=dims,
-            num_warps=4,
-        )
+        with torch.cuda.device_of(grad):
+            _deal_kernel[(batch * triton.cdiv(pixels, tile) * triton.cdiv(dim, dims),)](
+                grad_sums.contiguous(),
+                labels,
+                grad,
+                pixels,
+                dim,
+                num_classes,
+                *((1, pixels) if channels_first else (dim, 1)),
+                *labels.stride(),
+                PIXELS=tile,
+                DIMS=dims,
+                num_warps=4,
+            )
     return grad
 
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from contrastbench.core.errors import InputError
 from contrastbench.core.ops.choice import Objection, choose, fits, needs_triton
 
 
@@ -43,11 +44,11 @@ def distance_transform(masks: Tensor, *, border_is_edge: bool = False, impl: str
         that has no outside, which only a mask that fills its image has, and not with ``border_is_edge``.
 
     Raises:
-        InputError: an unknown implementation, or one that cannot be had: without OpenCV, without a GPU.
-        ValueError: masks of another shape.
+        InputError: masks of another shape; an unknown implementation, or one that cannot be had: without OpenCV,
+            without a GPU.
     """
     if masks.ndim != 4:
-        raise ValueError(f"masks are [B, C, H, W]; got {list(masks.shape)}")
+        raise InputError(f"masks are [B, C, H, W]; got {list(masks.shape)}")
     distances: Tensor = choose(__package__, impl, _IMPLEMENTATIONS, masks).distance_transform(
         masks.bool(), border_is_edge
     )

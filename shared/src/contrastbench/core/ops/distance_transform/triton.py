@@ -139,36 +139,38 @@ def _distance_transform(masks: Tensor, border_is_edge: bool) -> Tensor:
     columns = torch.empty(masks.shape, dtype=torch.int16, device=masks.device)
     planes = batch * channels
     cols = _tile(width, 64)
-    _columns_kernel[(planes * triton.cdiv(width, cols),)](
-        masks.view(torch.uint8),
-        columns,
-        channels,
-        height,
-        width,
-        *masks.stride(),
-        BORDER_IS_EDGE=border_is_edge,
-        FAR=_FAR,
-        ROWS=16,
-        COLS=cols,
-        num_warps=4,
-    )
+    with torch.cuda.device_of(masks):
+        _columns_kernel[(planes * triton.cdiv(width, cols),)](
+            masks.view(torch.uint8),
+            columns,
+            channels,
+            height,
+            width,
+            *masks.stride(),
+            BORDER_IS_EDGE=border_is_edge,
+            FAR=_FAR,
+            ROWS=16,
+            COLS=cols,
+            num_warps=4,
+        )
     # Small tiles, for each goes on until its own furthest pixel is done; in the interpreter every program is dear.
     elements = 8192 if interpreted() else 128
     cols = _tile(width, 128)
     rows = _tile(height, max(1, elements // cols))
-    _rows_kernel[(planes * triton.cdiv(height, rows) * triton.cdiv(width, cols),)](
-        columns,
-        distances,
-        height,
-        width,
-        BORDER_IS_EDGE=border_is_edge,
-        WIDE=height**2 + width**2 > _EXACT,
-        FAR=_FAR,
-        ROWS=rows,
-        COLS=cols,
-        STEP=8,
-        num_warps=1,
-    )
+    with torch.cuda.device_of(masks):
+        _rows_kernel[(planes * triton.cdiv(height, rows) * triton.cdiv(width, cols),)](
+            columns,
+            distances,
+            height,
+            width,
+            BORDER_IS_EDGE=border_is_edge,
+            WIDE=height**2 + width**2 > _EXACT,
+            FAR=_FAR,
+            ROWS=rows,
+            COLS=cols,
+            STEP=8,
+            num_warps=1,
+        )
     return distances
 
 

@@ -24,7 +24,7 @@ def pieces_kernel(
 ):  # fmt: skip
     """Sum the members from starts to ends of one piece, BLOCK_D dimensions of them, into partial ``[pieces, dim]``."""
     piece = tl.program_id(0).to(tl.int64)
-    d = tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)
+    d = (tl.program_id(1) * BLOCK_D + tl.arange(0, BLOCK_D)).to(tl.int64)
     start, end = tl.load(starts_ptr + piece), tl.load(ends_ptr + piece)
     total = tl.zeros((BLOCK_M, BLOCK_D), partial_ptr.dtype.element_ty)
     for first in range(0, PIECE, BLOCK_M):

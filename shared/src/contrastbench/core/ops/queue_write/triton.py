@@ -76,26 +76,27 @@ def _queue_write(rings: Tensor, pointer: Tensor, count: Tensor, keys: Tensor, cl
     new_count = torch.empty_like(new_pointer)
     if num_classes:
         dims = min(triton.next_power_of_2(max(dim, 1)), 64)
-        _write_kernel[(num_classes, max(1, triton.cdiv(dim, dims)))](
-            rings,
-            pointer,
-            count,
-            new_pointer,
-            new_count,
-            keys,
-            classes,
-            len(keys),
-            length,
-            dim,
-            *rings.stride(),
-            *keys.stride(),
-            *pointer.stride(),
-            *count.stride(),
-            *classes.stride(),
-            KEYS=min(triton.next_power_of_2(max(len(keys), 1)), _KEYS),
-            DIMS=dims,
-            num_warps=4,
-        )
+        with torch.cuda.device_of(rings):
+            _write_kernel[(num_classes, max(1, triton.cdiv(dim, dims)))](
+                rings,
+                pointer,
+                count,
+                new_pointer,
+                new_count,
+                keys,
+                classes,
+                len(keys),
+                length,
+                dim,
+                *rings.stride(),
+                *keys.stride(),
+                *pointer.stride(),
+                *count.stride(),
+                *classes.stride(),
+                KEYS=_KEYS,
+                DIMS=dims,
+                num_warps=4,
+            )
     return new_pointer, new_count
 
 

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from contrastbench.core.errors import InputError
 from contrastbench.core.ops.choice import Objection, choose, fits, needs_triton
 
 
@@ -17,8 +18,6 @@ def _not_triton(anchors: Tensor, *others: Tensor) -> str | None:
         return "it computes in float32 and a tensor is float64; convert it, or ask for 'chunked'"
     if anchors.shape[1] > 4096:
         return f"it takes up to 4,096 dimensions, not {anchors.shape[1]}; ask for 'chunked'"
-    if any(tensor.device != anchors.device for tensor in others):
-        return f"the tensors are on several devices; move all to that of the anchors, '{anchors.device}'"
     return needs_triton(anchors, *others)
 
 
@@ -52,17 +51,17 @@ def sampled_infonce(
         ``[A]`` (float), the mean over the anchor's positives; 0 for an anchor without positives or negatives.
 
     Raises:
-        InputError: there is no such implementation, or it does not fit these tensors.
-        ValueError: a shape or the temperature is not as above.
+        InputError: a shape or the temperature is not as above, or the implementation is unknown or does not fit these
+            tensors.
     """
     if temperature <= 0:
-        raise ValueError(f"the temperature is above 0, not {temperature}")
+        raise InputError(f"the temperature is above 0, not {temperature}")
     if anchors.ndim != 2 or any(k.ndim != 2 or k.shape[1] != anchors.shape[1] for k in keys):
-        raise ValueError(
+        raise InputError(
             f"anchors are [A, D] and keys [M, D]; got {list(anchors.shape)} and {[list(k.shape) for k in keys]}"
         )
     if len(positives) != len(anchors) or len(negatives) != len(anchors):
-        raise ValueError(f"indices have a row an anchor ({len(anchors)}); got {len(positives)} and {len(negatives)}")
+        raise InputError(f"indices have a row an anchor ({len(anchors)}); got {len(positives)} and {len(negatives)}")
     with torch.autocast(anchors.device.type, enabled=False):
         anchors = anchors if anchors.dtype == torch.float64 else anchors.float()
         chosen = choose(__package__, impl, _OBJECTIONS, anchors, positives, negatives, *keys)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from contrastbench.core.ops.once import once
+
 # Pairs gathered in one go: 2 MB of float32 at 256 dimensions, which stay in the cache until they are summed.
 _CHUNK_PAIRS = 1 << 11
 
@@ -86,13 +88,13 @@ class _SampledInfoNCE(torch.autograd.Function):
                 learning += [table, *pairs[i], weight]
             else:
                 frozen += _bag(len(anchors), table, pairs[i], weight)
-        ctx.save_for_backward(anchors, frozen, *learning)
+        ctx.save_for_backward(loss, anchors, frozen, *learning)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        grad = grads[0]
-        anchors, frozen, *learning = ctx.saved_tensors
+        loss, anchors, frozen, *learning = ctx.saved_tensors
+        grad = once(grads[0], loss)
         grad_anchors = grad[:, None] * frozen
         grad_keys: list[Tensor | None] = []
         for needs in ctx.needs_input_grad[4:]:

@@ -27,7 +27,7 @@ def _similar(x, keys, index, column, end, first, count, key_stride, dim_stride, 
     key = tl.load(index + column, mask=column < end, other=-1).to(tl.int64)
     here = (key >= first) & (key < first + count)
     # Keys times dimensions pass 2^31 in a large bank; the index is int64 and so is the product.
-    place = (key - first)[:, None] * key_stride + dim[None, :] * dim_stride
+    place = (key - first)[:, None] * key_stride + dim.to(tl.int64)[None, :] * dim_stride
     rows = tl.load(keys + place, mask=here[:, None] & (dim < DIM)[None, :], other=0.0).to(tl.float32)
     return rows, here, tl.sum(rows * x[None, :], 1)
 

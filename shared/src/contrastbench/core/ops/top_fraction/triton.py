@@ -6,7 +6,6 @@ Shapes: R rows (anchors) of a band, S draws, M keys in all tables, N in the frac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -45,7 +44,7 @@ def _product(
     j = ((tl.program_id(0) // tiles) * TILE_M + tl.arange(0, TILE_M)).to(tl.int64)
     total = tl.zeros([TILE_R, TILE_M], tl.float32)
     for start in range(0, dim, TILE_D):
-        d = start + tl.arange(0, TILE_D)
+        d = (start + tl.arange(0, TILE_D)).to(tl.int64)
         x = tl.load(
             anchors + i[:, None] * anchors_row + d[None, :] * anchors_col,
             mask=(i[:, None] < rows) & (d[None, :] < dim),
@@ -271,7 +270,7 @@ def _top_fraction(
     similarity = torch.empty(rows, len(label), device=anchors.device)
     count = torch.tensor(counts, dtype=torch.int32, device=anchors.device)
     words = words.contiguous()
-    with torch.cuda.device(anchors.device) if anchors.is_cuda else nullcontext():
+    with torch.cuda.device_of(anchors):
         for begin in range(0, len(anchors), rows):
             part = slice(begin, begin + rows)
             _multiply(anchors[part], keys, similarity)

@@ -60,7 +60,7 @@ def measure_case(file: Path, case: Case, settings: Settings, limits: Mapping[str
         if isinstance(difference, str):
             found[name]["failed"] = difference
         elif difference > case.tolerance:
-            against = next(iter(parity))
+            against = next(one for one in parity if not isinstance(parity[one], str))
             found[name]["failed"] = f"differs from {against} by {difference:.1e}, allowed are {case.tolerance:.0e}"
         else:
             found[name]["difference"] = difference

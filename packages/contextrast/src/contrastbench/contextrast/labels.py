@@ -1,4 +1,4 @@
-"""Labels at the stride of a feature map."""
+"""Labels and predictions at the resolution of a feature map."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+
+def at_size(classes: Tensor, size: Sequence[int]) -> Tensor:
+    """Bring maps of classes to another size by the nearest pixel, ``[B, h, w]`` (int64).
+
+    Args:
+        classes: ``[B, H, W]`` (int64).
+        size: h and w.
+    """
+    return F.interpolate(classes[:, None].float(), size=tuple(size), mode="nearest")[:, 0].long()
 
 
 def classes_at(labels: Tensor, size: Sequence[int], num_classes: int, ignore_index: int) -> Tensor:
@@ -18,5 +28,5 @@ def classes_at(labels: Tensor, size: Sequence[int], num_classes: int, ignore_ind
         num_classes: C.
         ignore_index: label of void.
     """
-    near = F.interpolate(labels[:, None].float(), size=tuple(size), mode="nearest")[:, 0].long()
+    near = at_size(labels, size)
     return torch.where((near == ignore_index) | (near < 0) | (near >= num_classes), -1, near)
