@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from contrastbench.core.errors import InputError
+from contrastbench.core.memory import peak_memory
 from contrastbench.reproductions.experiment import build
-from contrastbench.reproductions.job import peak_memory
 from contrastbench.reproductions.ledger import write_atomically
 from contrastbench.reproductions.plan import Run
 from contrastbench.reproductions.provenance import machine

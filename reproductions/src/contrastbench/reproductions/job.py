@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import math
-import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from contrastbench.core.errors import InputError
+from contrastbench.core.memory import forget_peak, peak_memory
 from contrastbench.core.writing import is_disk_full
 from contrastbench.reproductions.ledger import (
     PROGRESS,
@@ -119,6 +119,7 @@ def _perform(run: Run, ledger: Ledger, keep_weights: bool) -> Outcome:
 def _measure(run: Run, state: Path, progress: Progress) -> Record:
     started = datetime.now(UTC)
     state.mkdir(parents=True, exist_ok=True)
+    forget_peak()  # a process may run several, one after another
     metrics = run_experiment(run.experiment, state, progress, state.with_name(LOG))
     for name in run.metrics:
         # a table may report more than is measured here (seconds on the authors' machine)
@@ -235,13 +236,3 @@ def _captured(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             # a log that a full disk cuts short is no reason to lose what was measured
             file.close()
-
-
-def peak_memory() -> int | None:
-    """Return the peak memory of this process in bytes, where the system tells it."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

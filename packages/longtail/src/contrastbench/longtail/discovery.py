@@ -217,8 +217,6 @@ class Discovery:
         network = self.network.train(lambda done, total: meter(0, done))
         stores = {split: self.store(split) for split in SPLITS}
         with environment(self.seed, self.threads, self.device) as device:
-            if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats(device)
             for split, before in zip(SPLITS, (0, images[0]), strict=True):
                 count = partial(meter, 1, before=before)
                 self.network.propose(ground.pictures(split), stores[split], device, count)

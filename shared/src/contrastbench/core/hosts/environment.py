@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import resource
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,12 +12,13 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from contrastbench.core import memory
 from contrastbench.core.errors import InputError
 
 
 @contextmanager
 def environment(seed: int, threads: int | None, device: torch.device) -> Iterator[torch.device]:
-    """Seed torch and set the threads, and leave both as they were found.
+    """Seed torch, set the threads and count the peak of memory anew; seeds and threads are left as they were found.
 
     So are the generators of Python and numpy and the threads of OpenCV, which the frameworks set. Under ``torchrun``,
     join the other ranks. Yields the device of this rank.
@@ -36,6 +35,9 @@ def environment(seed: int, threads: int | None, device: torch.device) -> Iterato
             if threads is not None:
                 torch.set_num_threads(threads)
             torch.manual_seed(seed)
+            memory.forget_peak()
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
             yield device
     finally:
         if joined:
@@ -59,9 +61,6 @@ def find_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
-def peak_memory(device: torch.device) -> int:
-    """Return bytes: on a GPU what torch allocated there at most, else the process's peak since it began."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def peak_memory(device: torch.device) -> int | None:
+    """Return the peak in bytes since the environment was entered: of torch's on a GPU, else of the process's memory."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else memory.peak_memory()

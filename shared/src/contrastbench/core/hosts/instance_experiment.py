@@ -105,8 +105,8 @@ class InstanceExperiment(ABC):
         Returns:
             What the evaluators give, their ``per_class`` and ``evaluation`` joined; ``iterations``; ``parameters`` of
             the exported network; ``train_seconds``, over all its interruptions; ``val_seconds``, the evaluators among
-            them; ``peak_memory_bytes`` (on a GPU what torch allocated there, else the process's peak since it began);
-            ``counts``, what the objective last returned.
+            them; ``peak_memory_bytes`` since the run began or went on (on a GPU what torch allocated there, else the
+            process's); ``counts``, what the objective last returned.
 
         Raises:
             InputError: bad data or configuration.
@@ -120,8 +120,6 @@ class InstanceExperiment(ABC):
             report(self.schedule.iterations, self.schedule.iterations)
             return earlier
         with environment(self.seed, self.threads, self.device) as device, self._surroundings():
-            if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats(device)
             model = self._build(source, device)
             trainer = self.trainer_type(model, self.schedule, device, run_dir, self.seed)
             samples = self._samples(model, source, size)

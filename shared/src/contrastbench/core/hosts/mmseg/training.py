@@ -112,8 +112,8 @@ class SemanticTraining:
             ``mIoU`` and ``mean_accuracy`` in points; ``per_class`` with ``IoU`` and ``accuracy`` by class name (None
             where a class has none); beside these what the other metrics give; ``evaluation``, how it was measured;
             ``iterations``; ``parameters`` of the exported network; ``train_seconds``, over all its interruptions;
-            ``val_seconds``; ``peak_memory_bytes`` (on a GPU what torch allocated there, else the process's peak since
-            it began); ``counts``, what the objective last returned.
+            ``val_seconds``; ``peak_memory_bytes`` since the run began or went on (on a GPU what torch allocated
+            there, else the process's); ``counts``, what the objective last returned.
 
         Raises:
             InputError: bad data or configuration.
@@ -131,8 +131,6 @@ class SemanticTraining:
         ):
             # Before the training, so that what is missing is missed now.
             val = SourceDataset(source, "val", size, [PackEvaluated()], True, _need_instances(metrics))
-            if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats(device)
             runner, continuity = self._runner(source, size, run_dir, report, device)
             try:
                 runner.train()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import gc
-import os
 import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+
+from contrastbench.core.memory import forget_peak, memory_now, peak_memory
 
 ENOUGH_SECONDS, MOST_REPEATS = 1.0, 100
 """Short calls are repeated until they fill this time, or this often."""
@@ -85,12 +85,13 @@ class _Cpu:
 
     def __init__(self, alone: bool) -> None:
         # What one call leaves with the allocator, the next one takes from it without the process growing.
-        self.tells_memory = alone and Path("/proc/self/clear_refs").exists()
+        self.alone = alone
+        self.before: int | None = None
 
     def begin(self) -> None:
-        if self.tells_memory:
-            Path("/proc/self/clear_refs").write_text("5")  # forget the peak that the set-up made
-            self.before = _status("VmRSS")
+        # The peak that the set-up made.
+        if self.alone and forget_peak():
+            self.before = memory_now()
 
     def time(self, call: Callable[[Any], Any], inputs: Any) -> tuple[float, float, int | None]:
         start, cpu_start = time.perf_counter(), _cpu_seconds()
@@ -100,7 +101,8 @@ class _Cpu:
         return taken
 
     def extra(self, taken: Any) -> int | None:
-        return _status("VmHWM") - self.before if self.tells_memory else None
+        peak = peak_memory()
+        return None if self.before is None or peak is None else peak - self.before
 
 
 class _Cuda:
@@ -134,11 +136,3 @@ class _Cuda:
 def _cpu_seconds() -> float:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)  # those that have ended
     return time.process_time() + children.ru_utime + children.ru_stime
-
-
-def _status(field: str) -> int:
-    """Return a size from the kernel's account of this process, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"no {field} in /proc/{os.getpid()}/status")
