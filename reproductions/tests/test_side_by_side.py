@@ -46,7 +46,7 @@ def test_each_objective_is_paired_with_none_by_seed(baseline):
     assert far.gain.difference == pytest.approx(2.1)
     assert (far.gain.pairs, far.gain.outcome) == (3, "reproduced")
     assert (near.gain.difference, near.gain.pairs) == (-1, 2)
-    assert far.gains(none) == pytest.approx({0: 2.0, 1: 2.1, 2: 2.2})
+    assert found.gains(far) == pytest.approx({0: 2.0, 1: 2.1, 2: 2.2})
 
 
 def test_objectives_of_a_class_are_named_by_what_they_differ_in(baseline):
@@ -102,3 +102,10 @@ def test_the_command_says_where_nothing_stands_together(reproduce, tmp_path):
     assert reproduce("run", "toys/table-1", "seeds=1") == 0
     assert reproduce("side-by-side", "runs/records", format="text") == 2
     assert "no harness has a run without an objective" in reproduce.err
+
+
+def test_the_order_is_that_of_the_gains_not_of_means_over_other_seeds(baseline):
+    records = [run(baseline, seed, value, None) for seed, value in enumerate((60, 40, 40))]
+    records += [run(baseline, seed, value + 1, {"type": "a.Better"}) for seed, value in enumerate((60, 40, 40))]
+    records += [run(baseline, 0, 59, {"type": "a.Worse"})]
+    assert [e.objective for e in harness(records).entrants] == ["Better", BASELINE, "Worse"]

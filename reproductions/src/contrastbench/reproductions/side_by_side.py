@@ -7,6 +7,7 @@ differ in nothing but their objective stand together, each paired by seed with t
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,14 +36,10 @@ class Entrant:
     summary: Summary
     gain: Verdict | None
 
-    def gains(self, baseline: Entrant) -> dict[int, float]:
-        """Return value minus the baseline's, by the seeds that both have."""
-        return {seed: self.values[seed] - baseline.values[seed] for seed in self.values if seed in baseline.values}
-
 
 @dataclass(frozen=True)
 class Harness:
-    """Runs that differ in their objective alone; ``entrants`` are in the order of their means, the best first."""
+    """Runs that differ in their objective alone; ``entrants`` are in the order of their gains, the best first."""
 
     profile: str
     data: str
@@ -56,6 +53,11 @@ class Harness:
     def baseline(self) -> Entrant:
         """The entrant without an objective."""
         return next(entrant for entrant in self.entrants if entrant.gain is None)
+
+    def gains(self, entrant: Entrant) -> dict[int, float]:
+        """Return by how much an entrant is better than the baseline, by the seeds that both have."""
+        sign, none = 1 if self.metric.better == "higher" else -1, self.baseline.values
+        return {seed: sign * (value - none[seed]) for seed, value in entrant.values.items() if seed in none}
 
 
 def find_harnesses(tables: Sequence[Table], records: Iterable[Record]) -> list[Harness]:
@@ -104,7 +106,6 @@ def _harness(records: Sequence[Record], tables: Mapping[str, Table]) -> Harness 
         )
         for name, (key, own) in zip(names, by_objective.items(), strict=True)
     ]
-    sign = 1 if metric.better == "higher" else -1
     first = records[0]
     return Harness(
         profile=first.profile,
@@ -113,8 +114,15 @@ def _harness(records: Sequence[Record], tables: Mapping[str, Table]) -> Harness 
         network=str(first.config.get("network", {}).get("name", "network")),
         evaluation=str(first.metrics.get("evaluation", "")),
         metric=metric,
-        entrants=tuple(sorted(entrants, key=lambda e: (-sign * e.summary.mean, e.objective))),
+        entrants=tuple(sorted(entrants, key=lambda e: (-_gain(e), e.objective))),
     )
+
+
+def _gain(entrant: Entrant) -> float:
+    """Return what entrants are ordered by: not their means, which may be of other seeds."""
+    if entrant.gain is None:
+        return 0.0
+    return -math.inf if entrant.gain.difference is None else entrant.gain.difference
 
 
 def _main_metric(records: Sequence[Record], tables: Mapping[str, Table]) -> Metric | None:

@@ -19,7 +19,7 @@ WAYS = {"reproduced": "above", "contradicted": "below", "undecided": "undecided"
 
 INTRODUCTION = f"""\
 The papers compare their methods on networks, schedules and machines of their own. Here stand together the runs of all
-tables that differ in nothing but their objective, paired by seed with the run that has none (`{BASELINE}`), best first.
+tables that differ in nothing but their objective, paired by seed with the run that has none (`{BASELINE}`), the largest gain first.
 An objective is named by its class and by the options in which those of the same harness differ.
 
 Runs of one harness may come from different revisions of this source and different machines; their records, on the
@@ -119,7 +119,7 @@ def _measured(harness: Harness) -> str:
 
 def _panel(harness: Harness) -> plots.Panel:
     lines = tuple(
-        plots.Line(e.objective, e.gain.outcome, e.gains(harness.baseline), e.gain.difference, e.gain.interval)
+        plots.Line(e.objective, e.gain.outcome, harness.gains(e), e.gain.difference, e.gain.interval)
         for e in harness.entrants
         if e.gain is not None and e.gain.difference is not None
     )
