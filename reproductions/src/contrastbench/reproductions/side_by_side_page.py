@@ -19,8 +19,8 @@ WAYS = {"reproduced": "above", "contradicted": "below", "undecided": "undecided"
 
 INTRODUCTION = f"""\
 The papers compare their methods on networks, schedules and machines of their own. Here stand together the runs of all
-tables that differ in nothing but their objective, paired by seed with the run that has none (`{BASELINE}`), the largest gain first.
-An objective is named by its class and by the options in which those of the same harness differ.
+tables that differ in nothing but their objective, paired by seed with the run that has none (`{BASELINE}`), the largest
+gain first. An objective is named by its class and by the options in which those of the same harness differ.
 
 Runs of one harness may come from different revisions of this source and different machines; their records, on the
 tables' pages, say which. Of many 95 % intervals some leave out the true gain: one in twenty.
