@@ -65,7 +65,8 @@ def test_what_is_reproduced_is_what_the_files_hold():
                 for name, values in by_seed.items():
                     told_here = line[f"reproduced {name} ({table.metrics[name].unit})"]
                     printed = [str(r.reported[name]).partition(".")[2] for r in table.rows if name in r.reported]
-                    digits = max([2, *map(len, printed)])
+                    small = all(abs(r.reported[name]) < 2 for r in table.rows if name in r.reported) and bool(printed)
+                    digits = max([3 if small else 2, *map(len, printed)])
                     mean = f"{statistics.fmean(values.values()):.{digits}f}"
                     spread = f" ± {statistics.stdev(values.values()):.{digits}f}" if len(values) > 1 else ""
                     assert told_here == mean + spread, f"{table.name}, {row.id}, {name}"
@@ -77,8 +78,12 @@ def test_the_claims_and_their_counts_agree():
     told = pages.pages(published_dir())
     claims = cells(told["claims.md"], "claim")
     tables = cells(told["index.md"], "table")
+    # a claim about data that no study of its table is on stands among the claims alone
+    studied = {t["table"] for t in tables if t["profile"] != "-"}
+    elsewhere = sum(c["profile"] == "-" and c["table"] in studied for c in claims)
     for outcome in OUTCOMES:
-        assert sum(c["verdict"] == outcome for c in claims) == sum(int(t[outcome]) for t in tables)
+        beside = elsewhere if outcome == "not run" else 0
+        assert sum(c["verdict"] == outcome for c in claims) == sum(int(t[outcome]) for t in tables) + beside
     totals = cells(told["claims.md"], "paper")
     for outcome in OUTCOMES[:3]:
         assert sum(c["verdict"] == outcome for c in claims) == sum(int(t[outcome]) for t in totals)

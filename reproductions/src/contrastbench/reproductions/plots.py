@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from contrastbench.reproductions.render import row_name
+from contrastbench.reproductions.render import own_decimals, row_name
 from contrastbench.reproductions.report import Report
 from contrastbench.reproductions.tables import Claim
 from contrastbench.reproductions.verdict import Interval
@@ -65,6 +65,7 @@ class Panel:
     title: str
     lines: tuple[Line, ...]
     signed: bool
+    decimals: int = 2
 
 
 def gain_panels(report: Report) -> tuple[Panel, ...]:
@@ -73,7 +74,7 @@ def gain_panels(report: Report) -> tuple[Panel, ...]:
     for name, metric in report.table.metrics.items():
         lines = tuple(line for claim in report.claims if claim.metric == name for line in _claim_line(report, claim))
         if lines:
-            panels.append(Panel(f"gain in {name} ({metric.unit})", lines, signed=True))
+            panels.append(Panel(f"gain in {name} ({metric.unit})", lines, True, own_decimals(report.table, name)))
     return tuple(panels)
 
 
@@ -89,7 +90,14 @@ def row_panels(report: Report) -> tuple[Panel, ...]:
                 summary = found.summaries[name]
                 label = row_name(report.table, row)
                 lines.append(Line(label, "row", found.values[name], summary.mean, summary.interval))
-        panels.append(Panel(f"{name} ({metric.unit}), {metric.better} is better", tuple(lines), signed=False))
+        panels.append(
+            Panel(
+                f"{name} ({metric.unit}), {metric.better} is better",
+                tuple(lines),
+                False,
+                own_decimals(report.table, name),
+            )
+        )
     return tuple(panels)
 
 
@@ -130,6 +138,7 @@ def _panel(panel: Panel, top: float) -> tuple[list[str], float]:
         return MARGIN + (value - low) / (high - low) * (WIDTH - 2 * MARGIN)
 
     sign = "+" if panel.signed else ""
+    form = f"{sign}.{panel.decimals}f"
     y = top + _TITLE - 6
     parts = [_text(MARGIN, y, panel.title, "head")]
     start = y + 4
@@ -139,7 +148,7 @@ def _panel(panel: Panel, top: float) -> tuple[list[str], float]:
             y += _TEXT + 1
             parts.append(_text(MARGIN, y, words))
         y += _TRACK / 2
-        parts += _track(line, y, x, sign, (low, high))
+        parts += _track(line, y, x, form, (low, high))
         parts.append("</g>")
         y += _TRACK / 2 - 4
     rules = []
@@ -153,16 +162,16 @@ def _panel(panel: Panel, top: float) -> tuple[list[str], float]:
     return [*rules, *parts], y + _AXIS
 
 
-def _track(line: Line, y: float, x: Callable[[float], float], sign: str, ends: tuple[float, float]) -> list[str]:
+def _track(line: Line, y: float, x: Callable[[float], float], form: str, ends: tuple[float, float]) -> list[str]:
     parts = []
     if line.interval is not None:
         low, high = line.interval
-        told = f"95 % interval {low:{sign}.2f} to {high:{sign}.2f}"
+        told = f"95 % interval {low:{form}} to {high:{form}}"
         parts.append(_titled(f'<path class="interval" d="M{x(low):.1f} {y:.1f}H{x(high):.1f}"', "path", told))
     for seed, value in line.values.items():
         dot = f'<circle class="seed" cx="{x(value):.1f}" cy="{y:.1f}" r="4"'
-        parts.append(_titled(dot, "circle", f"seed {seed}: {value:{sign}.2f}"))
-    told = f"mean {line.mean:{sign}.2f}"
+        parts.append(_titled(dot, "circle", f"seed {seed}: {value:{form}}"))
+    told = f"mean {line.mean:{form}}"
     parts.append(_titled(f'<path class="mean" d="M{x(line.mean):.1f} {y - 7:.1f}V{y + 7:.1f}"', "path", told))
     if line.reported is not None:
         parts += _reported(line.reported, y, x, ends)

@@ -101,7 +101,7 @@ def _row_cells(report: Report, row: Row) -> tuple[str, ...]:
         name,
         *(row.settings.get(column, "-") for column in report.table.settings),
         *(reported_text(report.table, row, metric.name) for metric in report.table.reported),
-        *(summary_text(summaries.get(metric), _own_decimals(report.table, metric)) for metric in report.measured),
+        *(summary_text(summaries.get(metric), own_decimals(report.table, metric)) for metric in report.measured),
         "cited" if row.cited else "-" if reproduced is None else str(len(reproduced.seeds)),
     )
 
@@ -121,9 +121,10 @@ def _decimals(table: Table, metric: str) -> int:
     return max((len(str(r.reported[metric]).partition(".")[2]) for r in table.rows if metric in r.reported), default=0)
 
 
-def _own_decimals(table: Table, metric: str) -> int:
-    """Return how many decimals our numbers are printed with: two, or as many as the paper's have."""
-    return max(2, _decimals(table, metric))
+def own_decimals(table: Table, metric: str) -> int:
+    """Return our numbers' decimals: two, three of distances and fractions, or as many as the paper's have."""
+    largest = max((abs(row.reported[metric]) for row in table.rows if metric in row.reported), default=100.0)
+    return max(3 if largest < 2 else 2, _decimals(table, metric))
 
 
 def row_name(table: Table, row: Row) -> str:
@@ -149,7 +150,7 @@ def claim_cells(table: Table, claim: Claim, verdict: Verdict) -> tuple[str, ...]
     return (
         f"{better} over {worse}{metric}",
         f"{claim.gain:+.{_decimals(table, claim.metric)}f}",
-        gain_text(verdict, _own_decimals(table, claim.metric)),
+        gain_text(verdict, own_decimals(table, claim.metric)),
         str(verdict.pairs),
         verdict_text(verdict),
     )
