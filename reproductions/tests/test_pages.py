@@ -182,3 +182,10 @@ def test_stale_pages_go_and_the_readme_keeps_the_rest(tmp_path):
     assert "(docs/results/pixel-contrast/index.md)" in text
     with pytest.raises(InputError, match="no place for the status"):
         pages.with_status("no marks", published_dir(), "")
+
+
+@pytest.mark.parametrize(("data", "root"), [("scenes", False), ("camvid", True)])
+def test_the_command_on_a_page_says_where_data_must_lie(data, root):
+    page = pages.pages(published_dir())["contextrast/table-6.md"]
+    (command,) = (line for line in page.splitlines() if f"data={data} " in line and line.startswith("nox"))
+    assert ("data.root=FOLDER" in command) is root

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def table_page(table: Table, records: Sequence[Record], links: Path | None) -> d
     ]
     for report in make_reports(table, records):
         study = report.study
-        run = " ".join([f"profile={study.profile}", f"data={study.data}", *study.overrides])
+        own = [record for record in records if record.study == study]
         parts.append(f"## {study.profile} on {study.data}, fidelity {study.fidelity}")
         parts.append(render.markdown(report))
         for what, name, panels, legend in (
@@ -47,8 +48,8 @@ def table_page(table: Table, records: Sequence[Record], links: Path | None) -> d
                 label = f"{what}: {table.name}, {render.study_text(study)}"
                 files[file] = plots.draw(panels, label)
                 parts.append(f"![{label}]({file})\n\n{legend}")
-        parts.append(f"```\nnox -s reproduce-table -- {table.name} {run} fidelity={study.fidelity}\n```")
-        parts.append(_records(report, [r for r in records if r.study == study], links))
+        parts.append(f"```\n{_command(table, study, own)}\n```")
+        parts.append(_records(report, own, links))
     parts.append("## As reported\n\n" + render.reported_markdown(table))
     if not table.runnable:
         parts.append("No row of this table can be run yet.")
@@ -66,6 +67,15 @@ def study_slug(study: Study) -> str:
         # overrides hold characters that no file name should
         parts.append(hashlib.sha256("\n".join(study.overrides).encode()).hexdigest()[:8])
     return "-".join(parts)
+
+
+def _command(table: Table, study: Study, records: Sequence[Record]) -> str:
+    """Return what makes the study's records anew, as a shell takes it."""
+    words = [table.name, f"profile={study.profile}", f"data={study.data}", f"fidelity={study.fidelity}"]
+    # what is drawn has a seed; all else lies somewhere
+    if not all("seed" in record.config.get("data", {}) for record in records):
+        words.append("data.root=FOLDER")
+    return f"nox -s reproduce-table -- {shlex.join([*words, *study.overrides])}"
 
 
 def _claim(table: Table, claim: Claim) -> str:
