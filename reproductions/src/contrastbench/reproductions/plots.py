@@ -95,7 +95,7 @@ def row_panels(report: Report) -> tuple[Panel, ...]:
                 f"{name} ({metric.unit}), {metric.better} is better",
                 tuple(lines),
                 False,
-                own_decimals(report.table, name),
+                own_decimals(report.table, name, report),
             )
         )
     return tuple(panels)

@@ -101,7 +101,10 @@ def _row_cells(report: Report, row: Row) -> tuple[str, ...]:
         name,
         *(row.settings.get(column, "-") for column in report.table.settings),
         *(reported_text(report.table, row, metric.name) for metric in report.table.reported),
-        *(summary_text(summaries.get(metric), own_decimals(report.table, metric)) for metric in report.measured),
+        *(
+            summary_text(summaries.get(metric), own_decimals(report.table, metric, report))
+            for metric in report.measured
+        ),
         "cited" if row.cited else "-" if reproduced is None else str(len(reproduced.seeds)),
     )
 
@@ -121,10 +124,22 @@ def _decimals(table: Table, metric: str) -> int:
     return max((len(str(r.reported[metric]).partition(".")[2]) for r in table.rows if metric in r.reported), default=0)
 
 
-def own_decimals(table: Table, metric: str) -> int:
-    """Return our numbers' decimals: two, three of distances and fractions, or as many as the paper's have."""
-    largest = max((abs(row.reported[metric]) for row in table.rows if metric in row.reported), default=100.0)
-    return max(3 if largest < 2 else 2, _decimals(table, metric))
+def own_decimals(table: Table, metric: str, report: Report | None = None) -> int:
+    """Return our decimals: two of points, of others three below 2 and four below 0.2; never fewer than are printed.
+
+    Args:
+        table: the table.
+        metric: a column of it.
+        report: where it is given, what was measured says how large the numbers are, else what was reported.
+    """
+    decimals = 2
+    if "%" not in table.metrics[metric].unit:
+        found = [abs(row.reported[metric]) for row in table.rows if metric in row.reported]
+        if report is not None:
+            found = [abs(row.summaries[metric].mean) for row in report.rows.values() if metric in row.values]
+        largest = max(found, default=100.0)
+        decimals += (largest < 2) + (largest < 0.2)
+    return max(decimals, _decimals(table, metric))
 
 
 def row_name(table: Table, row: Row) -> str:
