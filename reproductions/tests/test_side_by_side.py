@@ -90,7 +90,8 @@ def test_the_published_harnesses_hold_the_numbers_of_the_files():
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "csv"])
-def test_the_command_prints_what_there_is(reproduce, form):
+def test_the_command_prints_what_there_is(reproduce, form, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")  # so that nothing is broken between lines
     assert reproduce("side-by-side", str(published_dir()), format=form) == 0
     assert reproduce.out.count("resnet18_slim on scenes, profile cpu") >= 1
     assert "contextrast/table-6" in reproduce.out

@@ -141,6 +141,8 @@ def test_an_interrupted_run_keeps_what_is_done(tmp_path):
             "--device=cpu", "--threads=1", f"--json={out}",
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # a process whose parent ignores Ctrl-C, as under nohup, would ignore it too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     until = time.monotonic() + 120
     while not out.exists() and time.monotonic() < until:
