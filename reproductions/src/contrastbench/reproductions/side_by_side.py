@@ -19,6 +19,7 @@ from contrastbench.reproductions.verdict import Summary, Verdict, judge, summari
 
 # What differs between runs on one harness, what was measured on the way, and the data, which its fingerprint names.
 _NOT_THE_HARNESS = ("objective", "seed", "data", "device", "threads", "evaluation", "evaluators")
+_OWN_LAYOUT = "mmseg"
 BASELINE = "none"
 """What the objective of a run without one is called."""
 
@@ -109,13 +110,19 @@ def _harness(records: Sequence[Record], tables: Mapping[str, Table]) -> Harness 
     first = records[0]
     return Harness(
         profile=first.profile,
-        data=first.data,
+        data=_data_name(first),
         fidelity=first.fidelity,
         network=str(first.config.get("network", {}).get("name", "network")),
         evaluation=str(first.metrics.get("evaluation", "")),
         metric=metric,
         entrants=tuple(sorted(entrants, key=lambda e: (-_gain(e), e.objective))),
     )
+
+
+def _data_name(record: Record) -> str:
+    """Return the data set, and the layout it is read in where that is not the host's own."""
+    layout = record.config.get("data", {}).get("layout", _OWN_LAYOUT)
+    return record.data if layout == _OWN_LAYOUT else f"{record.data} as {layout}"
 
 
 def _gain(entrant: Entrant) -> float:

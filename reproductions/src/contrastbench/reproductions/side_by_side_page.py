@@ -105,7 +105,8 @@ def side_by_side_page(harnesses: Sequence[Harness]) -> dict[str, str]:
 def _picture(harness: Harness) -> str:
     """Return the name of a harness's picture; the same as long as the same objectives stand on it."""
     of = hashlib.sha256("\n".join(sorted(f"{e.objective} {e.rows}" for e in harness.entrants)).encode()).hexdigest()
-    return f"side-by-side-{harness.network}-{harness.data}-{harness.profile}-{of[:6]}.svg"
+    words = f"side-by-side {harness.network} {harness.data} {harness.profile} {of[:6]}"
+    return f"{words.replace(' ', '-')}.svg"
 
 
 def _column(harness: Harness) -> str:
