@@ -19,7 +19,7 @@ from contrastbench.reproductions.verdict import Summary, Verdict, judge, summari
 
 # What differs between runs on one harness, what was measured on the way, and the data, which its fingerprint names.
 _NOT_THE_HARNESS = ("objective", "seed", "data", "device", "threads", "evaluation", "evaluators")
-_OWN_LAYOUT = "mmseg"
+_OWN_LAYOUT = "mmseg"  # what the semantic host reads unless told otherwise
 BASELINE = "none"
 """What the objective of a run without one is called."""
 
